@@ -1,0 +1,53 @@
+# Bonafide. `make serve` and `make test` need only Python 3.11+ with pip, and make.
+PYTHON ?= python3
+PORT   ?= 8000
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+
+.PHONY: serve setup test format lock openapi bench clean help
+
+help:  ## what each target does
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+serve: $(VENV)/.service  ## serve on 127.0.0.1:$PORT; installs the service's dependencies the first time
+	BONAFIDE_PORT=$(PORT) exec $(BIN)/python -m service
+
+setup: $(VENV)/.dev  ## install everything: service, training and development
+
+test: $(VENV)/.dev  ## format check, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(VENV)/.dev  ## format the code, fix what lint can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+openapi: $(VENV)/.dev  ## write openapi/openapi.json from the application
+	$(BIN)/python -m openapi
+
+bench: $(VENV)/.dev  ## measure speed and memory against a straightforward service
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev  ## write the locks from pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/service.txt
+	$(BIN)/uv pip compile $(LOCK) --extra training -c requirements/service.txt pyproject.toml -o requirements/training.txt
+	$(BIN)/uv pip compile $(LOCK) --extra training --extra dev -c requirements/training.txt pyproject.toml -o requirements/dev.txt
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache
+
+# One environment. Each stamp is newer than the lock that it was installed from.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.service: requirements/service.txt | $(VENV)/bin/python
+	$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	$(PIP) -r $<
+	@touch $@ $(VENV)/.service

@@ -1,0 +1,71 @@
+"""python -m model_store list | show | verify | pin | unpin | rollback"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_store.errors import StoreError
+from model_store.store import DEFAULT_ROOT, Store, read_manifest, verify
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if it did what it says, 1 with a sentence on standard error if not."""
+    parser = argparse.ArgumentParser(prog="python -m model_store", description="Look at and switch artifacts.")
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_ROOT, help="the store's folder (default: the shipped one)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every version; * marks what each family means now")
+    for name, text in {
+        "show": "print a manifest, without judging the files",
+        "verify": "check files and hashes; with --load, also that the model opens and answers its probe",
+        "pin": "make the family mean this version",
+        "unpin": "make the family mean its newest version again",
+        "rollback": "pin the version before the one that the family means now",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("name", metavar="FAMILY" if name in ("unpin", "rollback") else "FAMILY[@VERSION]")
+        if name == "verify":
+            command.add_argument("--load", action="store_true")
+    args = parser.parse_args(arguments)
+    try:
+        _run(args, Store(args.store))
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(args: argparse.Namespace, store: Store) -> None:
+    match args.command:
+        case "list":
+            for family in store.families():
+                current = store.resolve(family).name
+                for version in store.versions(family):
+                    manifest = read_manifest(store.resolve(f"{family}@{version}"))
+                    mark = "*" if str(version) == current else " "
+                    print(f"{mark} {manifest.name}\t{manifest.created:%Y-%m-%d}\t{manifest.sha256[:12]}")
+        case "show":
+            print(read_manifest(store.resolve(args.name)).model_dump_json(indent=2))
+        case "verify":
+            folder = store.resolve(args.name)
+            manifest = verify(folder)
+            if args.load:
+                from model_store.detector import Detector  # noqa: PLC0415 (imports TensorFlow)
+
+                Detector.load(folder)
+            print(f"{manifest.name} is what was published")
+        case "pin":
+            folder = store.resolve(args.name)
+            verify(folder)
+            store.pin(folder.parent.name, int(folder.name))
+            print(f"{folder.parent.name} now means {folder.parent.name}@{folder.name}")
+        case "unpin":
+            store.unpin(args.name)
+            print(f"{args.name} now means {args.name}@{store.resolve(args.name).name}, its newest version")
+        case "rollback":
+            print(f"{args.name} now means {args.name}@{store.rollback(args.name)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""A verified artifact, loaded: waveforms -> scores -> verdicts."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from model_store import speech, windows
+from model_store.errors import InvalidArtifact
+from model_store.manifest import MODEL_FILE, Manifest
+from model_store.store import verify
+
+Waveform = npt.NDArray[np.float32]
+Verdict = Literal["bonafide", "spoof", "inconclusive"]
+Reason = Literal["silence", "insufficient_speech", "clipped", "out_of_range_bandwidth"]
+
+_CALL_WINDOWS = 32  # windows in one compiled call: memory stays bounded, however long a recording is
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A window of a clip."""
+
+    start_seconds: float
+    end_seconds: float
+    score: float
+    logit: float
+    speech_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a detector says of one waveform.
+
+    `value` is a calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide. `reasons` say why
+    it should not be relied on; where there are any, the verdict is inconclusive.
+    """
+
+    value: float
+    logit: float
+    segments: tuple[Segment, ...]
+    reasons: tuple[Reason, ...]
+    speech_seconds: float
+    bandwidth_hz: float
+    level_dbfs: float
+
+    @property
+    def bonafide(self) -> float:
+        """The posterior of bonafide at equal priors, in (0, 1); that of spoof is its complement."""
+        return float(0.5 * (1 + np.tanh(self.value / 2)))
+
+    def verdict(self, *, threshold: float) -> Verdict:
+        """The verdict at a threshold: never bonafide where there is not enough to say."""
+        if self.reasons:
+            return "inconclusive"
+        return "bonafide" if self.value >= threshold else "spoof"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A waveform on its way to the model: its windows, and what was measured of it besides."""
+
+    samples: int
+    windows: npt.NDArray[np.float32]  # (k, window_samples)
+    condition: speech.Condition
+
+
+class Detector:
+    """A loaded artifact. Make one with `Detector.load`; its methods may be called from any thread."""
+
+    def __init__(self, manifest: Manifest, call: Any) -> None:
+        self.manifest = manifest
+        self._call = call
+
+    @classmethod
+    def load(cls, folder: Path) -> "Detector":
+        """Load an artifact, believing nothing before it is verified, and warm it.
+
+        The order is: the manifest, each file's SHA-256, Keras' version, and only then Keras opens the model, with
+        safe mode on and no code of ours; last, the probe's logit has to come out as it did at publishing.
+
+        Raises
+        ------
+        InvalidArtifact
+            With one sentence that says which artifact, and which of these did not hold.
+        """
+        manifest = verify(folder)
+        keras, _ = _runtime()
+        if _minor(keras.__version__) != _minor(manifest.keras):
+            # A saved model names Keras' private paths. TensorFlow's version is recorded but left to the probe.
+            raise InvalidArtifact(
+                f"An artifact is loaded by the minor version of Keras that saved it. "
+                f"Received: {folder}, saved by {manifest.keras}; this is {keras.__version__}."
+            )
+        try:
+            detector = cls.unverified(folder / MODEL_FILE, manifest)
+            logit = detector.probe_logit()
+        except Exception as error:
+            raise InvalidArtifact(
+                f"A verified model opens in Keras' safe mode and answers. "
+                f"Received: {folder}, which raised {type(error).__name__}."
+            ) from error
+        if not abs(logit - manifest.probe.logit) <= manifest.probe.tolerance:
+            raise InvalidArtifact(
+                f"A loaded model gives its probe the logit that it gave at publishing, {manifest.probe.logit:.6f} "
+                f"± {manifest.probe.tolerance:g}. Received: {logit:.6f} from {folder}."
+            )
+        return detector
+
+    @classmethod
+    def unverified(cls, model: Path, manifest: Manifest) -> "Detector":
+        """Compile a model that nobody has vouched for: what training has just made, before it is published."""
+        keras, tensorflow = _runtime()
+        loaded = keras.saving.load_model(model, compile=False, safe_mode=True)
+        signature = [tensorflow.TensorSpec((None, manifest.input.window_samples), tensorflow.float32)]
+        function = tensorflow.function(lambda windows: loaded(windows, training=False), input_signature=signature)
+        return cls(manifest, function.get_concrete_function())
+
+    def score(self, waveforms: Sequence[Waveform]) -> list[Score]:
+        """Score clips together: the windows of all of them go through the model side by side.
+
+        Parameters
+        ----------
+        waveforms : each float32 (n,), n > 0, mono, at ``manifest.input.sample_rate``
+
+        Returns
+        -------
+        One score for each. A clip's score does not depend on what it is scored with (1e-4).
+        """
+        return self.score_prepared([self.prepare(waveform) for waveform in waveforms])
+
+    def prepare(self, waveform: Waveform) -> Prepared:
+        """The part of scoring that needs no model, for callers that have a thread to spare for it."""
+        shape = self.manifest.input
+        return Prepared(
+            samples=waveform.size,
+            windows=windows.cut(waveform, window_samples=shape.window_samples, hop_samples=shape.hop_samples),
+            condition=speech.measure(waveform, sample_rate=shape.sample_rate),
+        )
+
+    def score_prepared(self, clips: Sequence[Prepared]) -> list[Score]:
+        """Score what `prepare` made: as `score`."""
+        if not clips:
+            return []
+        logits = self._logits(np.concatenate([clip.windows for clip in clips]))
+        ends = np.cumsum([len(clip.windows) for clip in clips])
+        return [self._score(clip, part) for clip, part in zip(clips, np.split(logits, ends[:-1]), strict=True)]
+
+    def probe_logit(self) -> float:
+        """The logit of the window that the manifest's seed makes."""
+        window = probe_waveform(self.manifest.probe.seed, samples=self.manifest.input.window_samples)
+        return float(self._logits(window[None])[0])
+
+    def _logits(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Window logits, float32 (k,), for windows float32 (k, window_samples)."""
+        pieces = [batch[first : first + _CALL_WINDOWS] for first in range(0, len(batch), _CALL_WINDOWS)]
+        _, tensorflow = _runtime()
+        return np.concatenate([self._call(tensorflow.constant(piece)).numpy() for piece in pieces])
+
+    def _score(self, clip: Prepared, logits: npt.NDArray[np.float32]) -> Score:
+        shape, calibration, condition = self.manifest.input, self.manifest.output.calibration, clip.condition
+        first = windows.starts(clip.samples, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
+        segments = []
+        for start, logit in zip(first, logits.tolist(), strict=True):
+            begin = start / shape.sample_rate
+            end = min(start + shape.window_samples, clip.samples) / shape.sample_rate
+            value = calibration.slope * logit + calibration.intercept
+            segments.append(Segment(begin, end, value, logit, condition.speech_between(begin, end)))
+        logit = windows.pool(logits, np.array([segment.speech_seconds for segment in segments]))
+        return Score(
+            value=calibration.slope * logit + calibration.intercept,
+            logit=logit,
+            segments=tuple(segments),
+            reasons=self._reasons(condition),
+            speech_seconds=condition.speech_seconds,
+            bandwidth_hz=condition.bandwidth_hz,
+            level_dbfs=condition.level_dbfs,
+        )
+
+    def _reasons(self, condition: speech.Condition) -> tuple[Reason, ...]:
+        policy = self.manifest.output.policy
+        reasons: dict[Reason, bool] = {
+            "silence": condition.level_dbfs < speech.FLOOR_DBFS,
+            "insufficient_speech": condition.speech_seconds < policy.min_speech_seconds,
+            "clipped": condition.clipped_fraction > policy.max_clipped_fraction,
+            "out_of_range_bandwidth": condition.bandwidth_hz < policy.min_bandwidth_hz,
+        }
+        return tuple(reason for reason, applies in reasons.items() if applies)
+
+
+def limit_threads(threads: int) -> None:
+    """Let a compiled call use this many threads. Only the first call in a process has an effect, before any score."""
+    _, tensorflow = _runtime()
+    with suppress(RuntimeError):  # TensorFlow has begun, with what it was given
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def probe_waveform(seed: int, *, samples: int) -> Waveform:
+    """A waveform that a seed makes, the same everywhere: float32 (samples,), uniform in ±0.1.
+
+    From the raw words of PCG64, which NumPy guarantees; its distributions it may change.
+    """
+    words = np.random.PCG64(seed).random_raw(samples)
+    return ((words >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - 1) * np.float32(0.1)
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _runtime() -> tuple[Any, Any]:
+    """Keras and TensorFlow, imported when first needed: the contract alone costs nobody a second and 500 MB."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras  # noqa: PLC0415
+    import tensorflow  # noqa: PLC0415
+
+    return keras, tensorflow

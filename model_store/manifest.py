@@ -1,0 +1,130 @@
+"""manifest.json: what an artifact is. Nothing else in the project knows the file's keys."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+# The whole string, and nothing like "1\n": pydantic's patterns are Rust's, whose $ is the end of the text.
+FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+OperatingPointName = Literal["low_friction", "balanced", "high_security"]
+MODEL_FILE = "model.keras"
+CARD_FILE = "card.md"
+MANIFEST_FILE = "manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Input(_Part):
+    """The waveform that the model takes."""
+
+    sample_rate: int = Field(gt=0, description="Hz")
+    window_samples: int = Field(gt=0)
+    hop_samples: int = Field(gt=0)
+    fill: Literal["repeat"] = Field(description="how a clip shorter than a window is brought to its length")
+
+
+class Calibration(_Part):
+    """logit -> score, a log-likelihood ratio (natural logarithm): ``score = slope * logit + intercept``."""
+
+    slope: PositiveFloat
+    intercept: FiniteFloat
+    fitted_on: str
+
+
+class OperatingPoint(_Part):
+    """A threshold on the score and the errors that it made where it was measured.
+
+    A score at or above the threshold is called bonafide. A false accept is a spoof called bonafide.
+    """
+
+    threshold: FiniteFloat
+    false_accept_rate: Rate
+    false_reject_rate: Rate
+    measured_on: str
+
+
+class Policy(_Part):
+    """When there is not enough to say: the verdict is then inconclusive, whatever the score."""
+
+    min_speech_seconds: float = Field(ge=0)
+    max_clipped_fraction: Rate = Field(description="of the samples of a clip")
+    min_bandwidth_hz: float = Field(ge=0, description="99.9 % of the energy of the speech lies below")
+
+
+class Output(_Part):
+    """From the logits of windows to a verdict."""
+
+    convention: Literal["higher is bonafide"]
+    pooling: Literal["speech_weighted_mean"]
+    calibration: Calibration
+    operating_points: dict[OperatingPointName, OperatingPoint]
+    policy: Policy
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Output":
+        names = {"low_friction", "balanced", "high_security"}
+        if set(self.operating_points) != names:
+            raise ValueError(f"The operating points are {sorted(names)}. Received: {sorted(self.operating_points)}.")
+        thresholds = [self.operating_points[n].threshold for n in ("low_friction", "balanced", "high_security")]
+        if thresholds != sorted(thresholds):
+            raise ValueError(f"Thresholds rise from low_friction to high_security. Received: {thresholds}.")
+        return self
+
+
+class Probe(_Part):
+    """A waveform made from a seed, and the logit of its first window at publishing."""
+
+    seed: int = Field(ge=0)
+    logit: FiniteFloat
+    tolerance: PositiveFloat
+
+
+class Corpus(_Part):
+    """What a model was made from. The protocols' hashes say it to the utterance."""
+
+    name: str
+    licence: str
+    protocols: dict[str, Sha256]
+
+
+class Manifest(_Part):
+    """The whole of manifest.json, written once, last, and never edited."""
+
+    schema_version: Literal[1]
+    family: FamilyName
+    version: int = Field(ge=1, lt=10**9)
+    created: datetime
+    commit: str = Field(description="of the code that trained it, or 'unknown'")
+    keras: str
+    tensorflow: str
+    files: dict[str, Sha256]
+    input: Input
+    output: Output
+    probe: Probe
+    data: list[Corpus]
+    training: dict[str, Any] = Field(description="the whole configuration")
+    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus and partition")
+
+    @model_validator(mode="after")
+    def _files_named(self) -> "Manifest":
+        if set(self.files) != {MODEL_FILE, CARD_FILE}:
+            raise ValueError(f"The files are {MODEL_FILE} and {CARD_FILE}. Received: {sorted(self.files)}.")
+        return self
+
+    @property
+    def name(self) -> str:
+        """``family@version``, as `model=` and the store's commands take it."""
+        return f"{self.family}@{self.version}"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the model's file: the identity of what gave a score."""
+        return self.files[MODEL_FILE]

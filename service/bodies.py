@@ -1,0 +1,75 @@
+"""A request's body -> the clips in it, in memory: audio is never spooled to a disk."""
+
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from service.problems import ProblemError
+
+# The media types that OpenAPI lists for a clip sent as the body. Others are looked at all the same.
+AUDIO_TYPES = (
+    "audio/wav",
+    "audio/flac",
+    "audio/ogg",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/amr",
+    "audio/webm",
+    "audio/basic",
+    "audio/x-mulaw",
+    "audio/x-alaw",
+    "audio/L16",
+    "application/octet-stream",
+)
+
+
+class _InMemoryParser(MultiPartParser):
+    """Starlette's parser without its temporary files; the size of the whole body is bounded already."""
+
+    spool_max_size = 1 << 62
+
+
+async def read_clip(request: Request) -> tuple[bytes, str | None]:
+    """The one clip of a request and its declared media type: the multipart field ``file``, or the body itself."""
+    media_type = request.headers.get("content-type")
+    if media_type is None or not media_type.lower().startswith("multipart/"):
+        return await request.body(), media_type
+    clips = await _read_field(request, "file", most=1)
+    return clips[0]
+
+
+async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | None]]:
+    """The clips of a batch, the multipart field ``files``, repeated, in the order sent."""
+    media_type = request.headers.get("content-type", "")
+    if not media_type.lower().startswith("multipart/form-data"):
+        raise ProblemError(
+            "malformed_request",
+            f"A batch is multipart/form-data. Received: {media_type[:80] or 'no type'!r}.",
+        )
+    return await _read_field(request, "files", most=most)
+
+
+async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[bytes, str | None]]:
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=most, max_fields=16)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise ProblemError("malformed_request", f"The multipart body: {error.message}") from None
+    values = form.getlist(name)
+    clips = [(await v.read(), v.content_type) for v in values if isinstance(v, UploadFile)]
+    await form.close()
+    if not clips or len(clips) != len(values):
+        raise ProblemError(
+            "invalid_parameter",
+            f"The field {name!r} holds audio, sent as a file (with a filename). Received: none.",
+        )
+    return clips
+
+
+def multipart_schema(name: str, *, repeated: bool) -> dict[str, Any]:
+    """OpenAPI's description of a multipart body with audio in one field."""
+    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    field = {"type": "array", "items": binary, "minItems": 1} if repeated else binary
+    return {"multipart/form-data": {"schema": {"type": "object", "required": [name], "properties": {name: field}}}}

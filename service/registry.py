@@ -1,0 +1,66 @@
+"""What is loaded: detectors by the names that requests use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_store.detector import Detector, limit_threads
+from model_store.manifest import CARD_FILE
+from model_store.store import Store
+from service.problems import ProblemError
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A detector and the card that came with it."""
+
+    detector: Detector
+    card: str
+
+
+class Registry:
+    """The detectors of a configuration, in its order: the first is the default."""
+
+    def __init__(self, loaded: list[Loaded]) -> None:
+        self._by_name = {item.detector.manifest.name: item for item in loaded}
+
+    @classmethod
+    def load(cls, settings: Settings, telemetry: Telemetry) -> "Registry":
+        """Load and warm every configured model.
+
+        Raises
+        ------
+        model_store.errors.StoreError
+            Naming the first that cannot be believed.
+        """
+        limit_threads(settings.threads)
+        store = Store(settings.store)
+        loaded: dict[Path, Loaded] = {}
+        for name in settings.models:
+            folder = store.resolve(name)
+            if folder not in loaded:
+                detector = Detector.load(folder)
+                loaded[folder] = Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8"))
+                telemetry.loaded(detector.manifest)
+        return cls(list(loaded.values()))
+
+    def all(self) -> list[Loaded]:
+        """Everything loaded; the default first."""
+        return list(self._by_name.values())
+
+    def get(self, name: str | None) -> Loaded:
+        """The model that a request names: ``family@version``, ``family``, or the default.
+
+        Raises
+        ------
+        ProblemError
+            ``unknown_model``
+        """
+        for full_name, item in self._by_name.items():
+            if name in (None, full_name, item.detector.manifest.family):
+                return item
+        raise ProblemError(
+            "unknown_model",
+            f"The models loaded are {', '.join(self._by_name)}. Received: {str(name)[:80]!r}.",
+        )

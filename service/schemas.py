@@ -1,0 +1,161 @@
+"""What goes over the wire. Names and meaning are the contract: fields are added, never changed."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_store.detector import Reason, Verdict
+from model_store.manifest import Manifest, OperatingPoint
+from service.problems import Problem
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(protected_namespaces=(), frozen=True)
+
+
+class AppliedOperatingPoint(_Wire):
+    """The threshold that made the verdict, and the errors that were measured at it."""
+
+    name: str = Field(description="low_friction, balanced, high_security; or custom for a threshold of the request")
+    threshold: float = Field(description="a score at or above it is called bonafide")
+    false_accept_rate: float | None = Field(description="spoofs called bonafide; null for custom")
+    false_reject_rate: float | None = Field(description="bonafide speech called spoof; null for custom")
+    measured_on: str | None = Field(description="the clips that the rates were measured on; null for custom")
+
+
+class SegmentScore(_Wire):
+    """A window of the clip."""
+
+    start_seconds: float
+    end_seconds: float
+    score: float
+
+
+class ChannelResult(_Wire):
+    """One channel's answer."""
+
+    channel: int
+    verdict: Verdict
+    reasons: list[Reason]
+    score: float = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    bonafide: float = Field(description="posterior at equal priors")
+    spoof: float = Field(description="posterior at equal priors; the two sum to 1")
+    segments: list[SegmentScore]
+    speech_seconds: float
+    bandwidth_hz: float = Field(description="99.9 % of the energy lies below")
+
+
+class AudioInfo(_Wire):
+    """The clip as it was sent."""
+
+    format: str = Field(description="container and codec")
+    sample_rate_hz: int
+    channels: int
+    channel: int = Field(description="the one that the verdict is of")
+    duration_seconds: float
+    speech_seconds: float
+    bandwidth_hz: float
+
+
+class ModelInfo(_Wire):
+    """The artifact that gave the score."""
+
+    family: str
+    version: int
+    sha256: str
+
+
+class Timing(_Wire):
+    """Milliseconds."""
+
+    decode: float
+    queue: float
+    infer: float
+
+
+class WindowDetail(SegmentScore):
+    """A window, with what its score came from."""
+
+    logit: float
+    speech_seconds: float = Field(description="its weight in the clip's logit")
+
+
+class Explanation(_Wire):
+    """How the score came about, for the channel that the verdict is of."""
+
+    logit: float = Field(description="speech-weighted mean of the windows' logits")
+    calibration_slope: float
+    calibration_intercept: float = Field(description="score = slope * logit + intercept")
+    level_dbfs: float | None = Field(description="RMS; null for digital silence")
+    windows: list[WindowDetail]
+
+
+class DetectResult(_Wire):
+    """The answer for one clip.
+
+    Of a clip with several channels, the fields outside `channels` are of the one that decides: spoof comes before
+    inconclusive before bonafide, and a silent channel decides only when all are silent.
+    """
+
+    request_id: str
+    verdict: Verdict
+    reasons: list[Reason] = Field(description="why the verdict is inconclusive; empty otherwise")
+    score: float = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    bonafide: float = Field(description="posterior at equal priors")
+    spoof: float = Field(description="posterior at equal priors; the two sum to 1")
+    operating_point: AppliedOperatingPoint
+    segments: list[SegmentScore]
+    audio: AudioInfo
+    model: ModelInfo
+    timing_ms: Timing
+    channels: list[ChannelResult] = Field(description="each channel, if more than one was scored; else empty")
+    explanation: Explanation | None = Field(description="with explain=true; else null")
+
+
+class BatchItem(_Wire):
+    """One clip of a batch: a result or a problem."""
+
+    index: int = Field(description="place in the batch as sent, from 0")
+    result: DetectResult | None
+    problem: Problem | None
+
+
+class BatchResult(_Wire):
+    """The answers of a batch, in the order sent."""
+
+    request_id: str
+    results: list[BatchItem]
+
+
+class LoadedModel(_Wire):
+    """A model that requests may name."""
+
+    family: str
+    version: int
+    sha256: str
+    created: datetime
+    default: bool = Field(description="whether a request without model= gets this one")
+    sample_rate_hz: int
+    window_seconds: float
+    operating_points: dict[str, OperatingPoint]
+    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus and partition")
+
+
+class ModelList(_Wire):
+    """What is loaded."""
+
+    models: list[LoadedModel]
+
+
+class ModelDetail(_Wire):
+    """A loaded model, whole."""
+
+    manifest: Manifest
+    card: str = Field(description="Markdown")
+
+
+class Health(_Wire):
+    """The service's word on itself."""
+
+    status: str

@@ -1,0 +1,56 @@
+"""The table of knobs. Each is an environment variable: ``BONAFIDE_`` and the name in capitals."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model_store.manifest import OperatingPointName
+from model_store.store import DEFAULT_ROOT
+
+
+def available_cores() -> int:
+    """The cores that this process may use: its affinity, and its control group's quota rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            cores = min(cores, -(-int(limit) // int(period)))
+    return max(1, cores)
+
+
+class Settings(BaseSettings):
+    """What may differ between two deployments. A value out of range stops the start."""
+
+    model_config = SettingsConfigDict(env_prefix="BONAFIDE_", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level logged")
+
+    store: Path = Field(default=DEFAULT_ROOT, description="folder of the model store")
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("simple_cnn",),
+        min_length=1,
+        description="family or family@version, separated by commas; the first is the default of a request",
+    )
+    operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
+
+    max_body_bytes: int = Field(default=32 << 20, ge=1, description="bytes of a request's body")
+    max_batch_clips: int = Field(default=500, ge=1, description="clips in one batch")
+    max_clip_seconds: float = Field(default=600.0, gt=0, description="seconds of one clip")
+    max_queue_clips: int = Field(default=64, ge=1, description="clips that may wait for a detector before 429")
+    deadline_seconds: float = Field(default=10.0, gt=0, description="seconds a request may take before 504")
+    threads: int = Field(
+        default_factory=available_cores,
+        ge=1,
+        description="threads of a detector's compiled call; default: the cores",
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value

@@ -1,0 +1,90 @@
+"""Prometheus metrics, on a registry of the app's own, and structured logs. Never audio, names or keys."""
+
+import logging
+import sys
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from pythonjsonlogger.json import JsonFormatter
+
+from model_store.manifest import Manifest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+log = logging.getLogger("bonafide")
+
+
+class Telemetry:
+    """The metrics of one app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Histogram(
+            "bonafide_request_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            ("route", "status"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.stages = Histogram(
+            "bonafide_stage_seconds",
+            "Time of a stage of a clip: decode, queue or infer.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.verdicts = Counter(
+            "bonafide_verdicts", "Verdicts given.", ("family", "version", "verdict"), registry=self.registry
+        )
+        self.reasons = Counter(
+            "bonafide_inconclusive", "Reasons of inconclusive verdicts.", ("reason",), registry=self.registry
+        )
+        self.errors = Counter("bonafide_errors", "Problems answered, of clips too.", ("code",), registry=self.registry)
+        self.audio = Counter(
+            "bonafide_audio_seconds",
+            "Seconds of audio scored.",
+            ("family", "version"),
+            registry=self.registry,
+        )
+        self.batch = Histogram(
+            "bonafide_call_clips",
+            "Waveforms in one call of a detector.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self.waiting = Gauge("bonafide_queue_clips", "Waveforms waiting for a detector.", registry=self.registry)
+        self.ready = Gauge("bonafide_ready", "1 when requests are taken.", registry=self.registry)
+        self.models = Gauge("bonafide_models_loaded", "Detectors loaded.", registry=self.registry)
+        self.model_info = Gauge(
+            "bonafide_model_info",
+            "1 for each detector loaded.",
+            ("family", "version", "sha256"),
+            registry=self.registry,
+        )
+
+    def loaded(self, manifest: Manifest) -> None:
+        """Count a detector that has been loaded."""
+        self.model_info.labels(manifest.family, str(manifest.version), manifest.sha256).set(1)
+        self.models.inc()
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """The logging configuration of the process: one JSON object a line, on standard output."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": JsonFormatter,
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+            }
+        },
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": sys.stdout}},
+        "root": {"handlers": ["stdout"], "level": level},
+    }

@@ -1,0 +1,104 @@
+"""One configuration: what a training run needs to know, and what the manifest keeps of it, whole.
+
+A file gives what differs from the defaults, as JSON (``--config``); ``--set fit.epochs=3`` overrides one value.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputConfig(_Part):
+    """What the model hears."""
+
+    sample_rate: int = Field(default=16_000, description="Hz")
+    window_seconds: float = 3.0
+    hop_seconds: float = 1.5
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.window_seconds * self.sample_rate)
+
+    @property
+    def hop_samples(self) -> int:
+        return round(self.hop_seconds * self.sample_rate)
+
+
+class FrontEndConfig(_Part):
+    """How the model looks at it: a short-time spectrum, summed into bands, in nats."""
+
+    scale: Literal["mel", "linear"] = Field(default="mel", description="spacing of the bands")
+    bands: int = 80
+    frame_seconds: float = 0.025
+    step_seconds: float = 0.010
+    fft_samples: int = 512
+    min_hz: float = 20.0
+    max_hz: float = 7_800.0
+    normalise: Literal["clip", "band"] = Field(
+        default="clip", description="mean removed: one for the window, or one for each band"
+    )
+
+
+class AugmentConfig(_Part):
+    """Probabilities of each change to a training window, drawn alike for both classes."""
+
+    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    filter: float = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
+    noise: float = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
+    mask: float = Field(default=0.0, description="a band and a stretch of the window replaced by silence")
+
+
+class FitConfig(_Part):
+    """How it learns."""
+
+    seed: int = 0
+    epochs: int = 60
+    patience: int = Field(default=15, description="epochs without a better dev EER before stopping")
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+
+
+class Config(_Part):
+    """Everything that decides what a run makes, but the corpora."""
+
+    family: str = "simple_cnn"
+    family_options: dict[str, Any] = {}
+    input: InputConfig = InputConfig()
+    front_end: FrontEndConfig = FrontEndConfig()
+    augment: AugmentConfig = AugmentConfig()
+    fit: FitConfig = FitConfig()
+
+
+def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file and apply ``key.sub_key=value`` overrides, the values in JSON or as text.
+
+    Raises
+    ------
+    ValueError
+        An override without ``=``; a key that does not exist or a value of the wrong type (pydantic's
+        `ValidationError`, which is a `ValueError`, names it).
+    """
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ValueError(f"An override reads key.sub_key=value. Received: {override!r}.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, leaf = name.split(".")
+        part = data
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[leaf] = value
+    return Config.model_validate(data)

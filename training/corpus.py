@@ -1,0 +1,121 @@
+"""An ASVspoof 2019 LA folder and its protocols -> utterances.
+
+The layout, as the organisers ship it and as other corpora may imitate it::
+
+    LA/
+    ├── ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{train.trn,dev.trl,eval.trl}.txt
+    └── ASVspoof2019_LA_{train,dev,eval}/flac/<UTTERANCE>.flac
+
+A protocol line reads ``SPEAKER UTTERANCE - ATTACK KEY``; the attack of a bonafide utterance is ``-``. A corpus
+may be the whole of it or a subset, with or without an eval partition: the protocol says what is in it, and
+every utterance that it names has to be there.
+
+Reference: X. Wang et al., "ASVspoof 2019: a large-scale public database of synthesized, converted and replayed
+speech", Computer Speech & Language 64 (2020).
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+Partition = Literal["train", "dev", "eval"]
+Key = Literal["bonafide", "spoof"]
+
+PARTITIONS: tuple[Partition, ...] = get_args(Partition)
+KEYS: tuple[Key, ...] = get_args(Key)
+
+_PROTOCOLS = "ASVspoof2019_LA_cm_protocols"
+_PROTOCOL_FILES = {"train": "train.trn", "dev": "dev.trl", "eval": "eval.trl"}
+
+
+class CorpusError(Exception):
+    """A corpus that does not follow its layout. The message says the rule, where, and what was received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of a protocol and, when read with its folder, the file that it names."""
+
+    speaker: str
+    id: str
+    attack: str | None  # None for bonafide
+    key: Key
+    path: Path | None = None
+
+
+def protocol_path(root: Path, partition: Partition) -> Path:
+    """Where the protocol of `partition` lies below `root`, which is the ``LA`` folder or the one around it."""
+    for folder in (root, root / "LA"):
+        if (folder / _PROTOCOLS).is_dir():
+            return folder / _PROTOCOLS / f"ASVspoof2019.LA.cm.{_PROTOCOL_FILES[partition]}.txt"
+    raise CorpusError(f"A corpus folder holds {_PROTOCOLS}/. Received: {root}, which has none.")
+
+
+def protocol_sha256(root: Path, partition: Partition) -> str:
+    """The hash that a manifest records for the protocol that a model was made from."""
+    return hashlib.sha256(protocol_path(root, partition).read_bytes()).hexdigest()
+
+
+def read_protocol(path: Path) -> list[Utterance]:
+    """Read a protocol without looking at audio.
+
+    Raises
+    ------
+    CorpusError
+        No such file, a line without five columns, an unknown key, a key and an attack that contradict each
+        other, or an utterance named twice.
+    """
+    if not path.is_file():
+        raise CorpusError(f"A partition has a protocol file. Received: none at {path}.")
+    utterances: dict[str, Utterance] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        utterance = _parse(line, where=f"{path}:{number}")
+        if utterance.id in utterances:
+            raise CorpusError(f"{path}:{number}: an utterance is named once. Received: {utterance.id} again.")
+        utterances[utterance.id] = utterance
+    if not utterances:
+        raise CorpusError(f"A protocol names at least one utterance. Received: {path}, which is empty.")
+    return list(utterances.values())
+
+
+def read_partition(root: Path, partition: Partition) -> list[Utterance]:
+    """Read a partition: its protocol, with the path of each utterance.
+
+    Raises
+    ------
+    CorpusError
+        As `read_protocol`; and if any utterance that the protocol names has no file.
+    """
+    protocol = protocol_path(root, partition)
+    utterances = read_protocol(protocol)
+    folder = protocol.parent.parent / f"ASVspoof2019_LA_{partition}" / "flac"
+    # One listing instead of 71,237 look-ups.
+    present = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    missing = [u.id for u in utterances if f"{u.id}.flac" not in present]
+    if missing:
+        raise CorpusError(
+            f"Every utterance of a protocol has a file. Received: {len(missing)} of {len(utterances)} that "
+            f"{protocol.name} names are not in {folder}, the first {missing[0]}.flac."
+        )
+    return [Utterance(u.speaker, u.id, u.attack, u.key, folder / f"{u.id}.flac") for u in utterances]
+
+
+def attacks(utterances: Iterable[Utterance]) -> set[str]:
+    """The attacks among `utterances`."""
+    return {u.attack for u in utterances if u.attack is not None}
+
+
+def _parse(line: str, *, where: str) -> Utterance:
+    columns = line.split()
+    if len(columns) != 5:
+        raise CorpusError(f"{where}: a line reads SPEAKER UTTERANCE - ATTACK KEY. Received: {line!r}.")
+    speaker, utterance, _, attack, key = columns
+    if key not in KEYS:
+        raise CorpusError(f"{where}: the key is one of {', '.join(KEYS)}. Received: {key!r}.")
+    if (key == "bonafide") != (attack == "-"):
+        raise CorpusError(f"{where}: bonafide has the attack '-', spoof has a name. Received: {attack!r}, {key}.")
+    return Utterance(speaker, utterance, None if attack == "-" else attack, key)

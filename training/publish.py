@@ -1,0 +1,187 @@
+"""python -m training publish: a run -> an artifact in a store.
+
+Between the two: the model is read back from disk, dev is scored with the serving detector, the calibration and the
+operating points are fitted on it, the figures are reported on eval, which nothing before this has looked at, and
+the complete artifact has to load and answer its probe before it gets its version.
+"""
+
+import argparse
+import json
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from model_store import manifest as m
+from model_store.detector import Detector
+from model_store.store import Store
+from training import calibrate
+from training.card import card
+from training.config import Config
+from training.corpus import attacks, protocol_path, read_partition
+from training.fit import read_history
+from training.metrics import error_rates
+from training.score import score_utterances
+from training.summary import summarise
+from training.train import CORPORA_FILE
+from training.trials import Scores, Trial
+
+PROBE_SEED = 2019
+PROBE_TOLERANCE = 1e-3
+POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.05, min_bandwidth_hz=600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """A corpus that a run learned from."""
+
+    name: str
+    path: Path
+    protocols: dict[str, str]
+
+
+def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "") -> m.Manifest:
+    """Publish a run's best model as the next version of its family.
+
+    Parameters
+    ----------
+    run : the folder that `train` made
+    store : root of the store
+    licences : corpus name -> what its licence allows, for the manifest and the card
+    limits : Markdown for the card: what the model is known to get wrong
+
+    Returns
+    -------
+    The manifest as published.
+    """
+    config = Config.model_validate_json((run / "config.json").read_text())
+    corpora = [
+        TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
+    ]
+    draft = _draft(config, corpora, licences)
+    detector = Detector.unverified(run / "best.keras", draft)
+    probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
+
+    learned = {attack for c in corpora for attack in attacks(read_partition(c.path, "train"))}
+    dev = {c.name: score_utterances(detector, read_partition(c.path, "dev")) for c in corpora}
+    fitted = calibrate.unseen([t for trials in dev.values() for t in trials], training_attacks=learned)
+    description = _describe(list(dev), fitted, learned)
+    line = calibrate.fit_line(fitted, fitted_on=description)
+    points = calibrate.operating_points(Scores.of(_calibrated(fitted, line)), measured_on=description)
+    output = draft.output.model_copy(update={"calibration": line, "operating_points": points})
+
+    figures: dict[str, Any] = {"history": read_history(run)}
+    for c in corpora:
+        figures[c.name] = {"dev": _figures(_calibrated(dev[c.name], line), output)}
+        if _has_eval(c.path):
+            evaluated = score_utterances(detector, read_partition(c.path, "eval"))
+            figures[c.name]["eval"] = _figures(_calibrated(evaluated, line), output)
+
+    def manifest(version: int, files: dict[str, str]) -> m.Manifest:
+        return draft.model_copy(
+            update={"version": version, "files": files, "output": output, "probe": probe, "metrics": figures}
+        )
+
+    return Store(store).publish(
+        model=run / "best.keras",
+        manifest=manifest,
+        card=lambda complete: card(complete, limits=limits),
+        check=Detector.load,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--run", type=Path, required=True, help="the folder that train made")
+    parser.add_argument("--store", type=Path, required=True, help="root of the store; made if it is not there")
+    parser.add_argument(
+        "--licence", action="append", default=[], metavar="CORPUS=TEXT", help="what a corpus' licence allows"
+    )
+    parser.add_argument("--limits", type=Path, help="Markdown for the card: what the model is known to get wrong")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    licences = dict(item.partition("=")[::2] for item in args.licence)
+    limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
+    published = publish(args.run, args.store, licences=licences, limits=limits)
+    print(f"published {published.name}, {published.sha256[:12]}")
+    return 0
+
+
+def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
+    """A manifest that is complete but for what has to be measured: it lets logits through as scores."""
+    point = m.OperatingPoint(threshold=0.0, false_accept_rate=1.0, false_reject_rate=1.0, measured_on="nothing")
+    return m.Manifest(
+        schema_version=1,
+        family=config.family,
+        version=1,
+        created=datetime.now(UTC).replace(microsecond=0),
+        commit=_commit(),
+        keras=keras.__version__,
+        tensorflow=tf.__version__,
+        files={m.MODEL_FILE: "0" * 64, m.CARD_FILE: "0" * 64},
+        input=m.Input(
+            sample_rate=config.input.sample_rate,
+            window_samples=config.input.window_samples,
+            hop_samples=config.input.hop_samples,
+            fill="repeat",
+        ),
+        output=m.Output(
+            convention="higher is bonafide",
+            pooling="speech_weighted_mean",
+            calibration=m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing"),
+            operating_points=dict.fromkeys(("low_friction", "balanced", "high_security"), point),
+            policy=POLICY,
+        ),
+        probe=m.Probe(seed=PROBE_SEED, logit=0.0, tolerance=PROBE_TOLERANCE),
+        data=[
+            m.Corpus(name=c.name, licence=licences.get(c.name, "not stated"), protocols=c.protocols) for c in corpora
+        ],
+        training=config.model_dump(mode="json"),
+        metrics={},
+    )
+
+
+def _calibrated(trials: list[Trial], line: m.Calibration) -> list[Trial]:
+    return [Trial(t.speaker, t.utterance, t.attack, t.key, line.slope * t.score + line.intercept) for t in trials]
+
+
+def _figures(trials: list[Trial], output: m.Output) -> dict[str, Any]:
+    """What the manifest keeps of a partition: the summary, and the errors at each operating point."""
+    scores = Scores.of(trials)
+    figures = summarise(trials)
+    figures["operating_points"] = {
+        name: {
+            "false_accept_percent": 100 * rates.false_accept_rate,
+            "false_reject_percent": 100 * rates.false_reject_rate,
+        }
+        for name, point in output.operating_points.items()
+        for rates in [error_rates(scores, threshold=point.threshold)]
+    }
+    return figures
+
+
+def _describe(names: list[str], trials: list[Trial], learned: set[str]) -> str:
+    found = {t.attack for t in trials if t.attack}
+    spoofs = sum(t.key == "spoof" for t in trials)
+    relation = "also in training" if found & learned else "not in training"
+    return (
+        f"{' and '.join(names)}, dev: {len(trials) - spoofs} bonafide clips, {spoofs} spoofs of {len(found)} attacks "
+        f"{relation}"
+    )
+
+
+def _has_eval(corpus: Path) -> bool:
+    return protocol_path(corpus, "eval").exists()
+
+
+def _commit() -> str:
+    """The commit of this code, marked where the working tree differs from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "unknown"

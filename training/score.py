@@ -1,0 +1,82 @@
+"""python -m training score: a partition through the serving detector -> an ASVspoof score file."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from model_store import audio
+from model_store.detector import Detector, Prepared
+from model_store.store import DEFAULT_ROOT, Store
+from training.corpus import PARTITIONS, Partition, Utterance, read_partition
+from training.trials import Trial, write_trials
+
+_AT_A_TIME = 32
+
+
+def score_corpus(store: Path, model: str, corpus: Path, partition: Partition) -> list[Trial]:
+    """Score a partition with a published artifact, as the service would.
+
+    Parameters
+    ----------
+    model : ``family`` or ``family@version``
+
+    Returns
+    -------
+    A trial for each utterance, in the protocol's order; the scores are calibrated.
+    """
+    return score_utterances(Detector.load(Store(store).resolve(model)), read_partition(corpus, partition))
+
+
+def score_utterances(detector: Detector, utterances: Sequence[Utterance]) -> list[Trial]:
+    """Score utterances that have a file, in the order given."""
+    trials = []
+    progress = tqdm(total=len(utterances), desc="score", unit="clip", disable=None)
+    prepared = _prepared(detector, utterances)
+    waiting = iter(utterances)
+    while clips := list(islice(prepared, _AT_A_TIME)):
+        for score in detector.score_prepared(clips):
+            utterance = next(waiting)
+            trials.append(Trial(utterance.speaker, utterance.id, utterance.attack, utterance.key, score.value))
+        progress.update(len(clips))
+    progress.close()
+    return trials
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_ROOT, help="store of artifacts (default: the shipped one)"
+    )
+    parser.add_argument("--model", required=True, help="family or family@version")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder in the ASVspoof 2019 LA layout")
+    parser.add_argument("--partition", choices=PARTITIONS, default="eval")
+    parser.add_argument("--out", type=Path, required=True, help="score file to write; .gz compresses it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    write_trials(args.out, score_corpus(args.store, args.model, args.corpus, args.partition))
+    return 0
+
+
+def _prepared(detector: Detector, utterances: Sequence[Utterance]) -> Iterator[Prepared]:
+    """Decode ahead in threads, but only a few calls' worth: a partition need not fit in memory."""
+
+    def prepare(utterance: Utterance) -> Prepared:
+        if utterance.path is None:
+            raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
+        clip = audio.decode(utterance.path, sample_rate=detector.manifest.input.sample_rate, channel=0)
+        return detector.prepare(clip.waveforms[0])
+
+    with ThreadPoolExecutor() as pool:
+        waiting = iter(utterances)
+        ahead = [pool.submit(prepare, utterance) for utterance in islice(waiting, 4 * _AT_A_TIME)]
+        while ahead:
+            following = next(waiting, None)
+            if following is not None:
+                ahead.append(pool.submit(prepare, following))
+            yield ahead.pop(0).result()
