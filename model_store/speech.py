@@ -17,7 +17,7 @@ _PERIODICITY = 0.45  # of the normalised autocorrelation; white noise stays belo
 _TONAL_BINS = 0.03  # of the spectrum's bins: a pair of dialling tones fits in them
 _TONAL_SHARE = 0.97  # of a frame's energy
 _TONAL_SHARE_OF_CLIP = 0.75  # of its loud frames
-FLOOR_DBFS = -70.0  # below, a frame or a clip is silence
+FLOOR_DBFS = -85.0  # below, a frame or a clip is silence: near the rounding noise of 16 bits
 _BELOW_PEAK_DB = 35.0  # of level within a clip that speech may span
 _MODULATION_DB = 1.5  # standard deviation of the level; hum and hiss stay below 1
 _REACH_FRAMES = 4  # consonants this near (128 ms) to a voiced frame count as speech
@@ -58,7 +58,7 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
         Hz.
     """
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
-    level = 10 * np.log10(power) if power > 0 else -np.inf
+    level = float(10 * np.log10(power)) if power > 0 else -np.inf
     peak = float(np.abs(waveform).max())
     clipped = float(np.mean(np.abs(waveform) >= _NEAR_PEAK * peak)) if peak > 0 else 0.0
 

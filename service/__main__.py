@@ -1,20 +1,55 @@
 """python -m service: settings -> create_app -> uvicorn"""
 
+import argparse
+import math
 import os
 import sys
+import time
+from types import FrameType
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: its threads would fight over the cores
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
-from service.app import create_app
-from service.settings import Settings
+from service.app import create_app, drain
+from service.settings import Settings, table
 from service.telemetry import log_config
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which stops when the app has failed, and which drains before it stops.
+
+    Told to stop, it fails /health/ready at once and goes on answering for `drain_seconds`, so that a balancer
+    stops sending before the port closes. Told again, it exits at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self.app = app
+        self.exit_at = math.inf  # on time.monotonic's clock
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        if self.app.state.draining:
+            os._exit(1)  # what is still in work may hold an orderly end up
+        drain(self.app)
+        self.exit_at = time.monotonic() + self.app.state.settings.drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        stop = self.app.state.failed or time.monotonic() >= self.exit_at
+        return await super().on_tick(counter) or stop
 
 
 def main() -> int:
     """Serve until told to stop: 0 after that, 1 if the service could not start, with a sentence that says why."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Serve the models of a store over HTTP. Its settings are environment variables:",
+        epilog=table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -23,18 +58,16 @@ def main() -> int:
             print(f"cannot start: {name}: {problem['msg']}. Received: {problem['input']!r}.", file=sys.stderr)
         return 1
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=log_config(settings.log_level),
-            access_log=False,
-            server_header=False,
-        )
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=log_config(settings.log_level),
+        access_log=False,
+        server_header=False,
     )
-    server.run()
-    return 1 if app.state.failed or not server.started else 0
+    Server(config, app).run()
+    return 1 if app.state.failed else 0
 
 
 if __name__ == "__main__":

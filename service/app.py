@@ -1,7 +1,6 @@
 """create_app: settings -> the application, wired."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,8 +9,9 @@ from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
 from service import problems
+from service.document import document
 from service.engine import Engine
-from service.middleware import BodyLimit, RequestContext
+from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
 from service.registry import Registry
 from service.routes import router
@@ -29,12 +29,19 @@ _DESCRIPTION = (
 def create_app(settings: Settings) -> FastAPI:
     """The application. It answers as soon as it starts, and is ready when its models are loaded and warm.
 
-    A configured model that cannot be believed ends the process: `app.state.failed` is set, and the signal that
-    asks a server to stop is raised.
+    A configured model that cannot be believed sets `app.state.failed`: whoever serves the app is to stop then, as
+    `service.__main__` does.
     """
     app = FastAPIOffline(
-        title="Bonafide", version=VERSION, description=_DESCRIPTION, lifespan=_lifespan, redoc_url=None
+        title="Bonafide",
+        version=VERSION,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        responses=problems.responses("internal_error"),
+        lifespan=_lifespan,
+        redoc_url=None,
     )
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     telemetry = Telemetry()
     engine = Engine(telemetry, max_clips=settings.max_queue_clips)
     app.state.settings = settings
@@ -46,9 +53,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.failed = False
     app.include_router(router)
     problems.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyBounds, max_bytes=settings.max_body_bytes, max_seconds=settings.body_seconds)
     app.add_middleware(RequestContext, telemetry=telemetry)
     return app
+
+
+def drain(app: FastAPI) -> None:
+    """Say at /health/ready that the process is about to stop; what still comes is answered."""
+    app.state.draining = True
+    app.state.telemetry.ready.set(0)
 
 
 @asynccontextmanager
@@ -56,7 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.engine.start()
     loading = asyncio.create_task(_load(app))
     yield
-    app.state.telemetry.ready.set(0)
+    drain(app)
     await loading
     await asyncio.to_thread(app.state.engine.stop)
 
@@ -64,11 +77,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _load(app: FastAPI) -> None:
     try:
         app.state.registry = await asyncio.to_thread(Registry.load, app.state.settings, app.state.telemetry)
-    except StoreError as error:
-        log.critical("cannot start: %s", error)
+    except Exception as error:
+        # A StoreError is a sentence that says it all; of anything else, the traceback is needed.
+        log.critical("cannot start: %s", error, exc_info=None if isinstance(error, StoreError) else error)
         app.state.failed = True
-        signal.raise_signal(signal.SIGTERM)
         return
-    app.state.telemetry.ready.set(1)
+    if not app.state.draining:
+        app.state.telemetry.ready.set(1)
     names = [item.detector.manifest.name for item in app.state.registry.all()]
     log.info("ready", extra={"models": names, "threads": app.state.settings.threads})

@@ -57,19 +57,22 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
         form = await parser.parse()
     except MultiPartException as error:
         raise ProblemError("malformed_request", f"The multipart body: {error.message}") from None
+    except UnicodeError:  # of a charset that decodes nothing, such as "undefined"
+        raise ProblemError("malformed_request", "The multipart body's charset is a text encoding.") from None
     values = form.getlist(name)
     clips = [(await v.read(), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()
     if not clips or len(clips) != len(values):
         raise ProblemError(
             "invalid_parameter",
-            f"The field {name!r} holds audio, sent as a file (with a filename). Received: none.",
+            f"Each field {name!r} holds audio, sent as a file (with a filename). "
+            f"Received: {len(clips)} of {len(values)}.",
         )
     return clips
 
 
 def multipart_schema(name: str, *, repeated: bool) -> dict[str, Any]:
     """OpenAPI's description of a multipart body with audio in one field."""
-    binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+    binary = {"type": "string", "format": "binary"}
     field = {"type": "array", "items": binary, "minItems": 1} if repeated else binary
     return {"multipart/form-data": {"schema": {"type": "object", "required": [name], "properties": {name: field}}}}

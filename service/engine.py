@@ -1,4 +1,4 @@
-"""The bounded queue in front of the detectors: admission, deadlines, and calls shared by whoever waits.
+"""The bounded queue in front of the detectors: admission, and calls shared by whoever waits.
 
 One thread makes the calls, since a compiled call already uses the cores it is given. It takes whatever waits for
 the same detector in one call and never waits for more: alone, a clip is scored at once; under load, calls
@@ -8,8 +8,9 @@ grow by themselves.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Condition, Thread
 
 from model_store.detector import Detector, Prepared, Score
@@ -19,23 +20,20 @@ from service.telemetry import Telemetry
 _CALL_CLIPS = 32
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores, and what the call took."""
+
+    scores: list[Score]
+    infer_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     detector: Detector
     clips: Sequence[Prepared]
-    deadline: float  # on time.monotonic's clock
     loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Scored]"
-    queued: float = field(default_factory=time.perf_counter)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores, and what they took."""
-
-    scores: list[Score]
-    queue_seconds: float
-    infer_seconds: float
+    future: asyncio.Future[Scored]
 
 
 class Engine:
@@ -44,8 +42,8 @@ class Engine:
     def __init__(self, telemetry: Telemetry, *, max_clips: int) -> None:
         self._telemetry = telemetry
         self._max_clips = max_clips
+        self._admitted = 0
         self._jobs: deque[_Job] = deque()
-        self._waiting = 0
         self._changed = Condition()
         self._running = False
         self._thread: Thread | None = None
@@ -64,88 +62,87 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
 
-    async def score(self, detector: Detector, clips: Sequence[Prepared], *, deadline: float) -> Scored:
-        """Score clips together.
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """A clip's place, from before it is decoded until it is done with. For the thread of the event loop.
 
         Raises
         ------
         ProblemError
-            ``overloaded``, at once, if they do not fit in the queue; ``deadline_exceeded`` if it passes first.
+            ``overloaded``, at once, if there is none.
         """
-        loop = asyncio.get_running_loop()
-        job = _Job(detector, clips, deadline, loop, loop.create_future())
-        with self._changed:
-            if self._waiting and self._waiting + len(clips) > self._max_clips:
-                raise ProblemError(
-                    "overloaded",
-                    f"At most {self._max_clips} clips wait for a detector. Received: one more.",
-                    headers={"Retry-After": "1"},
-                )
-            self._jobs.append(job)
-            self._count(len(clips))
-            self._changed.notify()
+        if self._admitted >= self._max_clips:
+            raise ProblemError(
+                "overloaded",
+                f"At most {self._max_clips} clips are in work or wait. Received: one more.",
+                headers={"Retry-After": "1"},
+            )
+        self._count(+1)
         try:
-            return await asyncio.wait_for(job.future, max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise ProblemError("deadline_exceeded", "The deadline passed before the clip was scored.") from None
+            yield
+        finally:
+            self._count(-1)
+
+    async def score(self, detector: Detector, clips: Sequence[Prepared]) -> Scored:
+        """Score clips together. Cancelled, as by a deadline, what still waits is dropped unscored."""
+        loop = asyncio.get_running_loop()
+        job = _Job(detector, clips, loop, loop.create_future())
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+        return await job.future
 
     def _work(self) -> None:
         while jobs := self._take():
-            begun = time.perf_counter()
-            clips = [clip for job in jobs for clip in job.clips]
-            try:
-                scores = jobs[0].detector.score_prepared(clips)
-            except Exception as error:
-                for job in jobs:
-                    job.loop.call_soon_threadsafe(_fail, job.future, error)
-                continue
-            seconds = time.perf_counter() - begun
-            self._telemetry.stages.labels("infer").observe(seconds)
-            self._telemetry.batch.observe(len(clips))
-            first = 0
-            for job in jobs:
-                scored = Scored(scores[first : first + len(job.clips)], begun - job.queued, seconds)
-                first += len(job.clips)
-                self._telemetry.stages.labels("queue").observe(scored.queue_seconds)
-                job.loop.call_soon_threadsafe(_resolve, job.future, scored)
+            self._call(jobs)
+            del jobs  # waiting for the next ones, hold no audio
 
     def _take(self) -> list[_Job]:
-        """The next call's jobs; none when there is no more work to come. The abandoned are dropped here, unscored."""
+        """The next call's jobs; none when no more work will come."""
         with self._changed:
             while True:
-                while self._jobs and self._expired(self._jobs[0]):
-                    self._count(-len(self._jobs.popleft().clips))
+                while self._jobs and self._jobs[0].future.cancelled():
+                    self._jobs.popleft()
                 if self._jobs:
                     break
                 if not self._running:
                     return []
                 self._changed.wait()
-            taken: list[_Job] = []
-            room = _CALL_CLIPS
-            for job in list(self._jobs):
-                if taken and (job.detector is not taken[0].detector or len(job.clips) > room):
-                    break
-                self._jobs.popleft()
-                self._count(-len(job.clips))
-                if not self._expired(job):
+            first = self._jobs.popleft()
+            taken, room = [first], _CALL_CLIPS - len(first.clips)
+            while self._jobs and self._jobs[0].detector is first.detector and len(self._jobs[0].clips) <= room:
+                job = self._jobs.popleft()
+                if not job.future.cancelled():
                     taken.append(job)
                     room -= len(job.clips)
             return taken
 
+    def _call(self, jobs: list[_Job]) -> None:
+        begun = time.perf_counter()
+        clips = [clip for job in jobs for clip in job.clips]
+        try:
+            scores = iter(jobs[0].detector.score_prepared(clips))
+        except Exception as error:
+            for job in jobs:
+                job.loop.call_soon_threadsafe(_fail, job.future, error)
+            return
+        seconds = time.perf_counter() - begun
+        self._telemetry.stages.labels("infer").observe(seconds)
+        self._telemetry.batch.observe(len(clips))
+        for job in jobs:
+            scored = Scored([next(scores) for _ in job.clips], seconds)
+            job.loop.call_soon_threadsafe(_resolve, job.future, scored)
+
     def _count(self, change: int) -> None:
-        self._waiting += change
-        self._telemetry.waiting.set(self._waiting)
-
-    @staticmethod
-    def _expired(job: _Job) -> bool:
-        return job.future.cancelled() or time.monotonic() > job.deadline
+        self._admitted += change
+        self._telemetry.waiting.set(self._admitted)
 
 
-def _resolve(future: "asyncio.Future[Scored]", scored: Scored) -> None:
+def _resolve(future: asyncio.Future[Scored], scored: Scored) -> None:
     if not future.done():
         future.set_result(scored)
 
 
-def _fail(future: "asyncio.Future[Scored]", error: Exception) -> None:
+def _fail(future: asyncio.Future[Scored], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

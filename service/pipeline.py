@@ -1,16 +1,16 @@
 """One clip's way: bytes -> decode -> queue -> score -> verdict -> answer."""
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import anyio
-from anyio.to_thread import run_sync
 
 from model_store import audio
 from model_store.detector import Detector, Prepared, Score
 from model_store.manifest import OperatingPointName
 from service import schemas
 from service.engine import Engine
+from service.problems import ProblemError
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -35,7 +35,7 @@ class Pipeline:
         self._engine = engine
         self._limits = audio.Limits(max_seconds=settings.max_clip_seconds)
         self._deadline_seconds = settings.deadline_seconds
-        self._decoders = anyio.CapacityLimiter(settings.threads)
+        self._decoders = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
 
     async def detect(
         self, data: bytes, media_type: str | None, detector: Detector, options: Options, *, request_id: str
@@ -49,27 +49,38 @@ class Pipeline:
         ProblemError
             ``overloaded`` or ``deadline_exceeded``.
         """
-        deadline = time.monotonic() + self._deadline_seconds
-        begun = time.perf_counter()
-        clip, prepared = await run_sync(
-            self._prepare, data, media_type, detector, options.channel, limiter=self._decoders
-        )
-        decode_seconds = time.perf_counter() - begun
-        self._telemetry.stages.labels("decode").observe(decode_seconds)
-        scored = await self._engine.score(detector, list(prepared.values()), deadline=deadline)
-        timing = schemas.Timing(
-            decode=round(1e3 * decode_seconds, 3),
-            queue=round(1e3 * scored.queue_seconds, 3),
-            infer=round(1e3 * scored.infer_seconds, 3),
-        )
-        scores = dict(zip(prepared, scored.scores, strict=True))
-        result = _answer(clip, scores, detector, options, timing, request_id=request_id)
+        with self._engine.admitted():
+            try:
+                async with asyncio.timeout(self._deadline_seconds):
+                    result = await self._detect(data, media_type, detector, options, request_id=request_id)
+            except TimeoutError:
+                rule = f"A clip is scored within {self._deadline_seconds:g} s of its arrival"
+                raise ProblemError("deadline_exceeded", f"{rule}. Received: one that was not.") from None
         self._count(result)
         return result
 
+    async def _detect(
+        self, data: bytes, media_type: str | None, detector: Detector, options: Options, *, request_id: str
+    ) -> schemas.DetectResult:
+        arrived = time.perf_counter()
+        clip, prepared, decode_seconds = await asyncio.get_running_loop().run_in_executor(
+            self._decoders, self._prepare, data, media_type, detector, options.channel
+        )
+        scored = await self._engine.score(detector, list(prepared.values()))
+        queue_seconds = time.perf_counter() - arrived - decode_seconds - scored.infer_seconds
+        self._telemetry.stages.labels("queue").observe(queue_seconds)
+        timing = schemas.Timing(
+            decode=round(1e3 * decode_seconds, 3),
+            queue=round(1e3 * queue_seconds, 3),
+            infer=round(1e3 * scored.infer_seconds, 3),
+        )
+        scores = dict(zip(prepared, scored.scores, strict=True))
+        return _answer(clip, scores, detector, options, timing, request_id=request_id)
+
     def _prepare(
         self, data: bytes, media_type: str | None, detector: Detector, channel: int | None
-    ) -> tuple[audio.Clip, dict[int, Prepared]]:
+    ) -> tuple[audio.Clip, dict[int, Prepared], float]:
+        begun = time.perf_counter()
         clip = audio.decode(
             data,
             sample_rate=detector.manifest.input.sample_rate,
@@ -77,7 +88,10 @@ class Pipeline:
             media_type=media_type,
             limits=self._limits,
         )
-        return clip, {which: detector.prepare(waveform) for which, waveform in clip.waveforms.items()}
+        prepared = {which: detector.prepare(waveform) for which, waveform in clip.waveforms.items()}
+        seconds = time.perf_counter() - begun
+        self._telemetry.stages.labels("decode").observe(seconds)
+        return clip, prepared, seconds
 
     def _count(self, result: schemas.DetectResult) -> None:
         labels = (result.model.family, str(result.model.version))

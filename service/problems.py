@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from model_store.errors import AudioError
-from service.telemetry import log
+from service.telemetry import Telemetry, log
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -41,12 +41,12 @@ CODES: dict[str, tuple[int, str]] = {
 class Problem(BaseModel):
     """An error, in the shape of RFC 9457. Branch on `code`; `detail` is for people and may change."""
 
-    type: str = Field(examples=["urn:bonafide:problem:too_short"])
-    title: str = Field(examples=["The audio is too short to be scored."])
-    status: int = Field(examples=[422])
-    detail: str = Field(examples=["A clip is at least 0.25 s long. Received: 0.1 s."])
-    code: str = Field(examples=["too_short"], description="one of the stable codes")
-    request_id: str = Field(examples=["01KAPEV9S3B1ZQ6M0X8WJ2T4RD"])
+    type: str = Field(description="a URN that ends in the code")
+    title: str = Field(description="the code in words")
+    status: int = Field(description="the HTTP status, which a problem within a batch has too")
+    detail: str = Field(description="the rule, and what was received")
+    code: str = Field(description=f"stable; there may be more one day. Now: {', '.join(CODES)}")
+    request_id: str
 
 
 class ProblemError(Exception):
@@ -89,6 +89,15 @@ def of(error: Exception, *, request_id: str) -> Problem:
     return problem("internal_error", "The request id leads to the log entry.", request_id=request_id)
 
 
+def report(error: Exception, *, request_id: str, telemetry: Telemetry) -> Problem:
+    """The problem that an exception is, counted; logged with its traceback where the fault is ours."""
+    found = of(error, request_id=request_id)
+    telemetry.errors.labels(found.code).inc()
+    if found.status == 500:
+        log.error("problem", extra={"request_id": request_id, "code": found.code}, exc_info=error)
+    return found
+
+
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The entries of an OpenAPI operation for the problems that it may answer with."""
     by_status: dict[int | str, list[str]] = {}
@@ -96,25 +105,28 @@ def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
         by_status.setdefault(CODES[code][0], []).append(code)
     return {
         status: {
-            "model": Problem,
             "description": ", ".join(f"`{code}`" for code in names),
-            "content": {MEDIA_TYPE: {}},
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in names},
+                }
+            },
         }
         for status, names in sorted(by_status.items())
     }
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an app a problem+json of one shape."""
-    for kind in (ProblemError, AudioError, RequestValidationError, StarletteHTTPException, Exception):
-        app.add_exception_handler(kind, _answer)
+    """Make every error of an app a problem+json of one shape. What nobody foresaw, `RequestContext` hands over."""
+    for kind in (ProblemError, AudioError, RequestValidationError, StarletteHTTPException):
+        app.add_exception_handler(kind, answer)
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
-    found = of(error, request_id=request.scope.get("request_id", ""))
-    if found.status >= 500:
-        log.error("problem", extra={"request_id": found.request_id, "code": found.code}, exc_info=error)
-    request.app.state.telemetry.errors.labels(found.code).inc()
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that raised `error`."""
+    found = report(error, request_id=request.scope["request_id"], telemetry=request.app.state.telemetry)
+    request.scope["log"]["code"] = found.code
     headers = getattr(error, "headers", None)
     return JSONResponse(found.model_dump(), status_code=found.status, headers=headers, media_type=MEDIA_TYPE)
 

@@ -1,20 +1,21 @@
 """The HTTP contract's routes: thin handlers over the pipeline and the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect
 
 from model_store.manifest import OperatingPointName
 from service import problems, schemas
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
+from service.document import examples
 from service.pipeline import Options, Pipeline
 from service.problems import ProblemError
 from service.registry import Loaded, Registry
-from service.telemetry import log
 
 NDJSON = "application/x-ndjson"
 _BATCH_IN_FLIGHT = 16  # clips of one batch at work at a time, so that other callers' clips get between them
@@ -34,41 +35,43 @@ _REQUEST_PROBLEMS = (
     "unknown_model",
     "body_too_large",
     "invalid_parameter",
-    "overloaded",
-    "internal_error",
     "not_ready",
     "deadline_exceeded",
 )
 
+T = TypeVar("T")
 router = APIRouter()
 
 
-def ready_registry(request: Request) -> Registry:
+# Coroutines, though nothing is awaited: FastAPI would hand plain functions to a thread, each request anew.
+async def loaded_registry(request: Request) -> Registry:
     """What is loaded, or a 503."""
     registry: Registry | None = request.app.state.registry
-    if registry is None or request.app.state.draining:
-        raise ProblemError("not_ready", "Requests are taken when /health/ready says so.", headers={"Retry-After": "1"})
+    if registry is None:
+        raise _not_ready()
     return registry
 
 
-def loaded_model(
-    registry: Annotated[Registry, Depends(ready_registry)],
+async def loaded_model(
+    registry: Annotated[Registry, Depends(loaded_registry)],
     model: Annotated[
-        str | None, Query(description="family or family@version; see /models", examples=["simple_cnn@1"])
+        str | None,
+        Query(description="family or family@version; see /models for what is loaded and for the default"),
     ] = None,
 ) -> Loaded:
     """The model that a request names."""
     return registry.get(model)
 
 
-def options(
+async def options(
     request: Request,
     channel: Annotated[
         Literal["0", "1", "each"],
         Query(description="channels are never mixed; each is scored unless one is named"),
     ] = "each",
     operating_point: Annotated[
-        OperatingPointName | None, Query(description="which threshold makes the verdict; see /models")
+        OperatingPointName | None,
+        Query(description="which threshold makes the verdict; see /models for their error rates"),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -90,7 +93,8 @@ def options(
 @router.post(
     "/detect",
     response_model=schemas.DetectResult,
-    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS),
+    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS, "overloaded")
+    | examples("telephone", "silence", "two_channels"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -109,7 +113,8 @@ async def detect(
     """Score one clip: the multipart field `file`, or the audio itself as the body."""
     data, media_type = await read_clip(request)
     pipeline: Pipeline = request.app.state.pipeline
-    result = await pipeline.detect(data, media_type, model.detector, wanted, request_id=request.scope["request_id"])
+    work = pipeline.detect(data, media_type, model.detector, wanted, request_id=request.scope["request_id"])
+    result = await _while_connected(request, work)
     request.scope["log"] |= {"verdict": result.verdict, "model": model.detector.manifest.name}
     return Response(result.model_dump_json(), media_type="application/json")
 
@@ -118,12 +123,7 @@ async def detect(
     "/batch",
     response_model=schemas.BatchResult,
     responses=problems.responses(*_REQUEST_PROBLEMS)
-    | {
-        200: {
-            "description": "The results in the order sent; with `Accept: application/x-ndjson` each as it is ready.",
-            "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/BatchItem"}}},
-        }
-    },
+    | examples("batch", content={NDJSON: {"schema": {"$ref": "#/components/schemas/BatchItem"}}}),
     openapi_extra={"requestBody": {"required": True, "content": multipart_schema("files", repeated=True)}},
 )
 async def batch(
@@ -131,7 +131,10 @@ async def batch(
     model: Annotated[Loaded, Depends(loaded_model)],
     wanted: Annotated[Options, Depends(options)],
 ) -> Response:
-    """Score many clips: the multipart field `files`, repeated. A clip that fails does not fail the others."""
+    """Score many clips: the multipart field `files`, repeated. A clip that fails does not fail the others.
+
+    The results are in the order sent; with `Accept: application/x-ndjson`, a line for each as soon as it is ready.
+    """
     state, request_id = request.app.state, request.scope["request_id"]
     clips = await read_clips(request, most=state.settings.max_batch_clips)
     request.scope["log"] |= {"clips": len(clips), "model": model.detector.manifest.name}
@@ -139,38 +142,24 @@ async def batch(
 
     async def one(index: int) -> schemas.BatchItem:
         async with turns:
+            data, media_type = clips[index]
+            clips[index] = (b"", None)  # once scored, it need not be kept for the others
             try:
-                data, media_type = clips[index]
                 result = await state.pipeline.detect(data, media_type, model.detector, wanted, request_id=request_id)
                 return schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
-                problem = problems.of(error, request_id=request_id)
-                state.telemetry.errors.labels(problem.code).inc()
-                if problem.status >= 500:
-                    log.error("problem", extra={"request_id": request_id, "code": problem.code}, exc_info=error)
+                problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
                 return schemas.BatchItem(index=index, result=None, problem=problem)
-            finally:
-                clips[index] = (b"", None)
 
-    tasks = [asyncio.create_task(one(index)) for index in range(len(clips))]
     if NDJSON in request.headers.get("accept", ""):
-        return StreamingResponse(_lines(tasks), media_type=NDJSON)
-    results = await asyncio.gather(*tasks)
+        return StreamingResponse(_lines(one, len(clips)), media_type=NDJSON)
+    results = await _while_connected(request, asyncio.gather(*map(one, range(len(clips)))))
     body = schemas.BatchResult(request_id=request_id, results=results)
     return Response(body.model_dump_json(), media_type="application/json")
 
 
-async def _lines(tasks: list[asyncio.Task[schemas.BatchItem]]) -> AsyncIterator[str]:
-    try:
-        for done in asyncio.as_completed(tasks):
-            yield (await done).model_dump_json() + "\n"
-    finally:
-        for task in tasks:  # the client is gone: what has not been scored need not be
-            task.cancel()
-
-
 @router.get("/models", responses=problems.responses("not_ready"))
-async def models(registry: Annotated[Registry, Depends(ready_registry)]) -> schemas.ModelList:
+async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.ModelList:
     """What is loaded; the default first."""
     found = []
     for place, item in enumerate(registry.all()):
@@ -196,7 +185,9 @@ async def models(registry: Annotated[Registry, Depends(ready_registry)]) -> sche
     responses=problems.responses("unknown_model", "not_ready", "invalid_parameter"),
 )
 async def model_version(
-    family: str, version: int, registry: Annotated[Registry, Depends(ready_registry)]
+    family: str,
+    version: Annotated[int, Path(ge=1)],
+    registry: Annotated[Registry, Depends(loaded_registry)],
 ) -> schemas.ModelDetail:
     """A loaded model's manifest and card."""
     item = registry.get(f"{family}@{version}")
@@ -209,9 +200,14 @@ async def live() -> schemas.Health:
     return schemas.Health(status="alive")
 
 
-@router.get("/health/ready", dependencies=[Depends(ready_registry)], responses=problems.responses("not_ready"))
-async def ready() -> schemas.Health:
-    """The models are loaded and warm, and requests are taken."""
+@router.get("/health/ready", dependencies=[Depends(loaded_registry)], responses=problems.responses("not_ready"))
+async def ready(request: Request) -> schemas.Health:
+    """The models are loaded and warm, and the process is not about to stop.
+
+    While it drains, requests are still answered: a balancer that asks here has the time to send them elsewhere.
+    """
+    if request.app.state.draining:
+        raise _not_ready()
     return schemas.Health(status="ready")
 
 
@@ -229,3 +225,35 @@ async def metrics(request: Request) -> Response:
 async def root() -> RedirectResponse:
     """To the API's own pages."""
     return RedirectResponse("docs")
+
+
+def _not_ready() -> ProblemError:
+    return ProblemError(
+        "not_ready",
+        "/health/ready says when the service is. Received: a request before that, or while it drains.",
+        headers={"Retry-After": "1"},
+    )
+
+
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    """Do `work` for a request whose body has been read, and give it up when the client does."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _lines(one: Callable[[int], Coroutine[Any, Any, schemas.BatchItem]], count: int) -> AsyncIterator[str]:
+    tasks = [asyncio.create_task(one(index)) for index in range(count)]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield (await done).model_dump_json() + "\n"
+    finally:
+        for task in tasks:  # the client is gone: what has not been scored need not be
+            task.cancel()

@@ -22,6 +22,9 @@ def available_cores() -> int:
     return max(1, cores)
 
 
+_Seconds = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Settings(BaseSettings):
     """What may differ between two deployments. A value out of range stops the start."""
 
@@ -39,18 +42,30 @@ class Settings(BaseSettings):
     )
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 
-    max_body_bytes: int = Field(default=32 << 20, ge=1, description="bytes of a request's body")
-    max_batch_clips: int = Field(default=500, ge=1, description="clips in one batch")
-    max_clip_seconds: float = Field(default=600.0, gt=0, description="seconds of one clip")
-    max_queue_clips: int = Field(default=64, ge=1, description="clips that may wait for a detector before 429")
-    deadline_seconds: float = Field(default=10.0, gt=0, description="seconds a request may take before 504")
+    max_body_bytes: int = Field(default=32 << 20, ge=1, description="bytes of a request's body, or 413")
+    max_batch_clips: int = Field(default=500, ge=1, description="clips in one batch, or 400")
+    max_clip_seconds: _Seconds = Field(default=600.0, gt=0, description="seconds of one clip, or 422")
+    max_queue_clips: int = Field(default=64, ge=1, description="clips in work or waiting at a time, or 429")
+    body_seconds: _Seconds = Field(default=60.0, gt=0, description="seconds in which a request's body arrives, or 504")
+    deadline_seconds: _Seconds = Field(default=10.0, gt=0, description="seconds in which a clip is scored, or 504")
+    drain_seconds: _Seconds = Field(
+        default=0.0, ge=0, description="seconds between failing /health/ready and closing the port, when told to stop"
+    )
     threads: int = Field(
-        default_factory=available_cores,
-        ge=1,
-        description="threads of a detector's compiled call; default: the cores",
+        default_factory=available_cores, ge=1, description="threads that decode, and threads of a detector's call"
     )
 
     @field_validator("models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def table() -> str:
+    """Every setting as a line of text: its variable, what it is for, and its default."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = "the cores" if field.default_factory else field.default
+        text = ",".join(default) if isinstance(default, tuple) else default
+        lines.append(f"  BONAFIDE_{name.upper():18} {field.description} (default: {text})")
+    return "\n".join(lines)

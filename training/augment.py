@@ -45,17 +45,18 @@ def random_filter(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     spectrum = np.fft.rfft(waveform)
     points = rng.integers(3, 10)
     decibels = np.interp(np.linspace(0, 1, spectrum.size), np.linspace(0, 1, points), rng.uniform(-12, 12, points))
-    return np.asarray(np.fft.irfft(spectrum * 10 ** (decibels / 20), waveform.size), np.float32)
+    gain = np.power(10, np.divide(decibels, 20, dtype=np.float32), dtype=np.float32)
+    return np.asarray(np.fft.irfft(spectrum * gain, waveform.size), np.float32)
 
 
 def add_noise(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     """Noise of a random colour (from white to brown) at a random signal-to-noise ratio of 10 to 40 dB."""
-    spectrum = np.fft.rfft(rng.standard_normal(waveform.size))
-    frequency = np.arange(1, spectrum.size + 1)
-    noise = np.fft.irfft(spectrum / frequency ** rng.uniform(0, 1), waveform.size)
+    spectrum = np.fft.rfft(rng.standard_normal(waveform.size, np.float32))
+    slope = np.power(np.arange(1, spectrum.size + 1, dtype=np.float32), np.float32(-rng.uniform(0, 1)))
+    noise = np.fft.irfft(spectrum * slope, waveform.size)
     ratio = 10 ** (-rng.uniform(10, 40) / 20)
     gain = ratio * np.sqrt(np.mean(waveform**2) / (np.mean(noise**2) + 1e-20))
-    return (waveform + gain * noise).astype(np.float32)
+    return np.add(waveform, np.float32(gain) * noise, dtype=np.float32)
 
 
 def narrowband(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:

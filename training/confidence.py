@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from training.corpus import Key
+from training.corpus import KEYS, Key
 from training.trials import NOTHING, FloatArray, Scores, Trial
 
 CONFIDENCE = 0.95
@@ -100,8 +100,7 @@ def eer_interval_over_speakers(trials: Sequence[Trial], *, seed: int, resamples:
     clips: dict[str, dict[Key, list[float]]] = {}
     for trial in trials:
         clips.setdefault(trial.speaker, {"bonafide": [], "spoof": []})[trial.key].append(trial.score)
-    keys: tuple[Key, Key] = ("bonafide", "spoof")
-    fewest = min(sum(bool(of_speaker[key]) for of_speaker in clips.values()) for key in keys)
+    fewest = min(sum(bool(of_speaker[key]) for of_speaker in clips.values()) for key in KEYS)
     if NOTHING in clips or fewest < MINIMUM_SPEAKERS:
         return None
     rng = np.random.default_rng(seed)
@@ -158,12 +157,9 @@ def _eers(grid_size: int, *, bonafide: _Resampled, spoof: _Resampled) -> FloatAr
         low, high = np.where(before_crossing, middle, low), np.where(before_crossing, high, middle)
         below_low = np.where(before_crossing, below, below_low)
         below_high = np.where(before_crossing, below_high, below)
-    reject, accept = (
-        np.stack([below_low[0], below_high[0]]) / size[0],
-        1 - np.stack([below_low[1], below_high[1]]) / size[1],
-    )
-    nearer = np.abs(reject - accept).argmin(axis=0)
-    return np.asarray(np.take_along_axis((reject + accept) / 2, nearer[np.newaxis], axis=0)[0])
+    (reject_low, spoof_low), (reject_high, spoof_high) = below_low / size, below_high / size
+    nearer_low = np.abs(reject_low + spoof_low - 1) <= np.abs(reject_high + spoof_high - 1)
+    return np.asarray(np.where(nearer_low, reject_low + 1 - spoof_low, reject_high + 1 - spoof_high) / 2)
 
 
 def _interval(eers: FloatArray, scores: Scores) -> Interval:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_store.store import Store, read_manifest
+from model_store.store import DEFAULT_ROOT, Store, read_manifest
 from training import evaluation_plots, plots
 from training.confidence import proportion_interval
-from training.corpus import PARTITIONS
+from training.corpus import PARTITIONS, Partition
 from training.metrics import balanced_subset, classification, error_rates
 from training.report import render
 from training.summary import percent, scores_by_attack, summarise
@@ -135,18 +135,20 @@ def write_report(evaluation: Mapping[str, Any], trials: Sequence[Trial], folder:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `python -m training evaluate`."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--store", type=Path, metavar="DIR", help="where the artifact of --model is")
-    source.add_argument("--scores", type=Path, metavar="FILE", help="report on these scores instead of a model's")
-    parser.add_argument("--model", metavar="FAMILY[@VERSION]", help="the artifact that scores the corpus")
+    source.add_argument("--scores", type=Path, metavar="FILE", help="report on these scores")
+    source.add_argument("--model", metavar="FAMILY[@VERSION]", help="report on an artifact's scores of --corpus")
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_ROOT, metavar="DIR", help="store of artifacts (default: the shipped one)"
+    )
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="folder in the layout of ASVspoof 2019 LA")
-    parser.add_argument("--partition", choices=PARTITIONS, help="of the corpus (default with --store: eval)")
+    parser.add_argument("--partition", choices=PARTITIONS, help="of the corpus (default with --model: eval)")
     parser.add_argument("--threshold", type=float, help="a score to decide at (default: the artifact's balanced)")
     parser.add_argument("--asv", type=Path, metavar="FILE", help="the organisers' ASV scores, for min t-DCF")
     parser.add_argument("--seed", type=int, default=0, help="of intervals and the balanced subset (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report is written")
     parser.add_argument("--system", help="the report's name for what gave the scores")
     parser.add_argument("--corpus-name", help="the report's name for the corpus")
-    parser.add_argument("--channel", default="as recorded", help="what the report says the clips went through")
+    parser.add_argument("--channel", help="the report's words for what the clips went through")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -180,23 +182,24 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
             system=args.system or args.scores.name,
             corpus=args.corpus_name or "a corpus that was not named",
             partition=args.partition or "unnamed",
-            channel=args.channel,
+            channel=args.channel or "through a channel that was not named",
             operating_point=GIVEN_THRESHOLD,
         )
         return _Scored(read_trials(args.scores), args.threshold, subject, None)
-    if args.model is None or args.corpus is None:
-        raise ValueError("--store needs --model and --corpus. Received: not both.")
+    if args.corpus is None:
+        raise ValueError("A --model needs a --corpus to score. Received: none.")
     # Here, because it loads TensorFlow, which a report on a file of scores has no use for.
     from training.score import score_corpus  # noqa: PLC0415
 
     manifest = read_manifest(Store(args.store).resolve(args.model))
-    partition = args.partition or "eval"
+    partition: Partition = args.partition or "eval"
+    folder = args.corpus.resolve()
     balanced = manifest.output.operating_points["balanced"].threshold
     subject = Subject(
         system=args.system or manifest.name,
-        corpus=args.corpus_name or str(args.corpus),
+        corpus=args.corpus_name or (folder.parent.name if folder.name == "LA" else folder.name),
         partition=partition,
-        channel=args.channel,
+        channel=args.channel or "as recorded",
         operating_point="the artifact's balanced operating point" if args.threshold is None else GIVEN_THRESHOLD,
     )
     return _Scored(

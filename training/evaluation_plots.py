@@ -58,7 +58,7 @@ def det(scores: Scores, *, threshold: float) -> Figure:
     Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
     canvas, (ax,) = figure(width_inches=5, height_inches=4.8)
-    lowest = float(np.clip(1 / max(scores.bonafide.size, scores.spoof.size), 5e-4, 2e-2))
+    lowest = float(np.clip(0.5 / max(scores.bonafide.size, scores.spoof.size), 5e-4, 2e-2))
     chosen = error_rates(scores, threshold=threshold)
     worst = max(chosen.false_accept_rate, chosen.false_reject_rate, 2 * equal_error_rate(scores).rate)
     highest = 0.6 if worst < 0.6 else 1 - lowest

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from model_store import audio, speech
 
 _USUAL_RATE = 16_000  # Hz: nearly every corpus, so that nearly every clip is decoded once
-_FRAME_SECONDS = 0.025
-_HOP_SECONDS = 0.010
+_FRAME_SECONDS = 0.010
 _SILENCE_DB = 40.0  # below the clip's loudest frame, as in the study of silence named below
 _DIGITAL_SILENCE_SECONDS = 0.001  # the shortest run of zeros that is no accident of a quiet passage
 _SPECTRUM_SECONDS = 0.064  # bins of 16 Hz
@@ -27,35 +26,49 @@ _FLOOR = 1e-12  # of a power: digital silence is written as -120 dBFS
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """How a column of the table is called, in which unit, and what it is, in words for the report."""
+    """What a column of the table is called, its unit, and what it is, in words for the report."""
 
     name: str
     title: str
-    unit: str
+    unit: str  # "share" for a fraction, "" for a name
     meaning: str
     categorical: bool = False  # no order that a threshold could use
 
+    @property
+    def words(self) -> str:
+        """The title within a sentence; DC stays DC."""
+        return self.title if self.title[1].isupper() else self.title[0].lower() + self.title[1:]
+
+    def text(self, value: float) -> str:
+        """A value with its unit: `0.26 s`, `16,000 Hz`, `12 %`."""
+        if self.unit == "share":
+            return f"{100 * value:.3g} %"
+        digits = {"Hz": ",.0f", "s": ".2f", "dB": ".1f", "dBFS": ".1f"}.get(self.unit, ".3g")
+        return f"{value:z{digits}} {self.unit}".replace("-", "\N{MINUS SIGN}")
+
 
 FEATURES = (
-    Feature("sample_rate", "Sample rate", "Hz", "of the file", categorical=True),
-    Feature("duration_seconds", "Duration", "s", "of the file"),
-    Feature("leading_silence_seconds", "Leading silence", "s", "until a frame is within 40 dB of the loudest"),
-    Feature("trailing_silence_seconds", "Trailing silence", "s", "after the last frame within 40 dB of the loudest"),
-    Feature("silence_share", "Share of silence", "", "frames of 25 ms more than 40 dB below the loudest"),
-    Feature("digital_silence_share", "Digital silence", "", "samples in runs of exact zeros of 1 ms or more"),
-    Feature("speech_seconds", "Speech", "s", "as the service counts it: voiced frames and their neighbours"),
-    Feature("rms_dbfs", "Level", "dBFS", "RMS of the clip"),
-    Feature("peak_dbfs", "Peak", "dBFS", "largest sample"),
-    Feature("crest_db", "Crest factor", "dB", "peak above RMS; compression and vocoders lower it"),
-    Feature("clipped_share", "Clipping", "", "samples within 2 % of the peak; overdriven clips have many"),
-    Feature("dc_offset_steps", "DC offset", "steps", "mean sample, in steps of 16-bit audio"),
-    Feature("noise_floor_dbfs", "Noise floor", "dBFS", "the level that 5 % of the frames stay below"),
-    Feature("dynamic_range_db", "Dynamic range", "dB", "95th percentile of the frames' levels above the 5th"),
-    Feature("bandwidth_hz", "Bandwidth", "Hz", "99.9 % of the energy above 100 Hz lies below it"),
-    Feature("centroid_hz", "Spectral centroid", "Hz", "mean frequency, weighted with power"),
-    Feature("below_60_hz_db", "Level below 60 Hz", "dB", "relative to the whole: hum, rumble, or a high-pass filter"),
-    Feature("above_7_khz_db", "Level above 7 kHz", "dB", "relative to the whole; only of clips that can hold any"),
+    Feature("sample_rate", "Sample rate", "Hz", "Of the file.", categorical=True),
+    Feature("duration_seconds", "Duration", "s", "Of the file."),
+    Feature("leading_silence_seconds", "Leading silence", "s", "Until a frame is within 40 dB of the loudest."),
+    Feature("trailing_silence_seconds", "Trailing silence", "s", "After the last frame within 40 dB of the loudest."),
+    Feature("silence_share", "Share of silence", "share", "Frames of 10 ms that are 40 dB or more below the loudest."),
+    Feature("digital_silence_share", "Digital silence", "share", "Samples in runs of exact zeros, 1 ms or longer."),
+    Feature("speech_seconds", "Speech", "s", "As the service counts it: voiced frames and their neighbours."),
+    Feature("rms_dbfs", "Level", "dBFS", "Root mean square of the clip."),
+    Feature("peak_dbfs", "Peak", "dBFS", "The largest sample."),
+    Feature("crest_db", "Crest factor", "dB", "Peak above level; compressors and some vocoders lower it."),
+    Feature("clipped_share", "Clipping", "share", "Samples within 2 % of the peak: overdriven clips have many."),
+    Feature("dc_offset_steps", "DC offset", "steps", "The mean sample, in steps of 16-bit audio."),
+    Feature("noise_floor_dbfs", "Noise floor", "dBFS", "The level that one frame in twenty stays below."),
+    Feature("dynamic_range_db", "Dynamic range", "dB", "The 95th percentile of the frames' levels above the 5th."),
+    Feature("bandwidth_hz", "Bandwidth", "Hz", "99.9 % of the energy above 100 Hz lies below it."),
+    Feature("centroid_hz", "Spectral centroid", "Hz", "The mean frequency, weighted with power."),
+    Feature("below_60_hz_db", "Level below 60 Hz", "dB", "Relative to the whole: hum, rumble or a high-pass filter."),
+    Feature("above_7_khz_db", "Level above 7 kHz", "dB", "Relative to the whole; only of clips whose rate allows it."),
 )
+# Of a table that holds several corpora.
+CORPUS = Feature("corpus", "Corpus", "", "The folder that the clip is from.", categorical=True)
 
 
 def decode_as_is(path: Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -82,7 +95,7 @@ def measure(waveform: npt.NDArray[np.float32], *, sample_rate: int) -> dict[str,
     """Measure each of `FEATURES`; NaN where a clip has no such thing.
 
     The silences are those of N. Müller et al., "Speech is Silver, Silence is Golden: What do ASVspoof-trained
-    Models Really Learn?", 2021 (arXiv:2106.12914), with frames short enough to tell 10 ms apart.
+    Models Really Learn?", 2021 (arXiv:2106.12914), to 10 ms.
 
     Parameters
     ----------
@@ -92,10 +105,10 @@ def measure(waveform: npt.NDArray[np.float32], *, sample_rate: int) -> dict[str,
         Hz.
     """
     samples = waveform.astype(np.float64)
-    frame, hop = round(_FRAME_SECONDS * sample_rate), round(_HOP_SECONDS * sample_rate)
-    levels = _decibels(np.square(librosa.feature.rms(y=samples, frame_length=frame, hop_length=hop, center=False)[0]))
+    frame = round(_FRAME_SECONDS * sample_rate)
+    levels = _decibels(np.square(librosa.feature.rms(y=samples, frame_length=frame, hop_length=frame, center=False)[0]))
     loud = levels >= levels.max() - _SILENCE_DB
-    first, last = np.flatnonzero(loud)[[0, -1]]
+    first, after = int(loud.argmax()), int(loud[::-1].argmax())  # silent frames on either side
     quiet_level, loud_level = np.percentile(levels, [5, 95])
     rms = float(_decibels(np.mean(np.square(samples))))
     peak = float(_decibels(np.square(samples).max()))
@@ -105,8 +118,8 @@ def measure(waveform: npt.NDArray[np.float32], *, sample_rate: int) -> dict[str,
     return {
         "sample_rate": float(sample_rate),
         "duration_seconds": samples.size / sample_rate,
-        "leading_silence_seconds": first * hop / sample_rate,
-        "trailing_silence_seconds": (samples.size - last * hop - frame) / sample_rate if last + 1 < loud.size else 0.0,
+        "leading_silence_seconds": first * frame / sample_rate,
+        "trailing_silence_seconds": after * frame / sample_rate,
         "silence_share": float(np.mean(~loud)),
         "digital_silence_share": _digital_silence(samples, shortest=round(_DIGITAL_SILENCE_SECONDS * sample_rate)),
         "speech_seconds": condition.speech_seconds,

@@ -59,6 +59,7 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
             unit="step",
             disable=None,
         )
+        _seed_dropout(model, config.fit.seed, epoch)
         sums = dict.fromkeys(("loss", "accuracy"), 0.0)
         for waveforms, labels in progress:
             logs = model.train_on_batch(waveforms, labels, return_dict=True)
@@ -101,13 +102,27 @@ def _claim(run: Path, config: Config) -> None:
 
 def _compiled(config: Config, *, steps: int) -> keras.Model:
     model = build(config)
-    schedule = keras.optimizers.schedules.CosineDecay(config.fit.learning_rate, steps * config.fit.epochs, alpha=0.01)
+    # A first epoch of rising rates: batch normalisation has its statistics before the large steps begin.
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        steps * max(config.fit.epochs - 1, 1),
+        alpha=0.01,
+        warmup_target=config.fit.learning_rate,
+        warmup_steps=steps,
+    )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=config.fit.weight_decay),
         loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.fit.label_smoothing),
         metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
     )
     return model
+
+
+def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Give each layer that draws its own stream for this epoch: a saved model does not keep where it was in it."""
+    for place, layer in enumerate(model.layers):
+        if (generator := getattr(layer, "seed_generator", None)) is not None:
+            generator.state.assign(np.random.SeedSequence((seed, epoch, place)).generate_state(2))
 
 
 def _stale(history: History, patience: int) -> bool:

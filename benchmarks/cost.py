@@ -1,0 +1,100 @@
+"""What scoring costs without HTTP: the model alone, and clips of growing length. A process of its own.
+
+``python -m benchmarks.cost ARTIFACT_FOLDER --lengths 1 10 60`` prints one `Costs` as JSON.
+"""
+
+import argparse
+import dataclasses
+import io
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the service has it
+
+import numpy as np
+import soundfile
+
+from benchmarks.clips import speech
+from model_store import audio
+from model_store.detector import Detector, limit_threads
+from service.settings import available_cores
+
+_CALL_CLIPS = 16
+_RATE_SECONDS = 3.0
+_REPEATS_FOR_SECONDS = 60.0  # of audio: short clips are scored several times, and the median counts
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """What a clip of some length cost."""
+
+    clip_seconds: float
+    decode_seconds: float
+    score_seconds: float
+    peak_mb: float  # of the process, beyond what it held before the first clip
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """All of it."""
+
+    model_clips_per_second: float  # 4 s clips, decoded and prepared, several to a call
+    lengths: list[Length]
+
+
+def model_rate(detector: Detector, *, clip_seconds: float = 4.0) -> float:
+    """Clips per second through the compiled model alone: what `/batch` can at most come to."""
+    waveform = speech(clip_seconds, sample_rate=detector.manifest.input.sample_rate)
+    clips = [detector.prepare(waveform)] * _CALL_CLIPS
+    detector.score_prepared(clips)
+    begun, calls = time.perf_counter(), 0
+    while time.perf_counter() - begun < _RATE_SECONDS:
+        detector.score_prepared(clips)
+        calls += 1
+    return calls * _CALL_CLIPS / (time.perf_counter() - begun)
+
+
+def by_length(detector: Detector, lengths: list[float]) -> list[Length]:
+    """Decode and score clips, the shortest first, since a peak of memory remembers the longest."""
+    rate = detector.manifest.input.sample_rate
+    pattern = speech(10.0, sample_rate=rate)
+    found = []
+    held_mb = _status_mb("VmRSS")
+    for seconds in sorted(lengths):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.resize(pattern, round(seconds * rate)), rate, format="WAV", subtype="PCM_16")
+        times = []
+        for _ in range(max(1, min(15, round(_REPEATS_FOR_SECONDS / seconds)))):
+            begun = time.perf_counter()
+            waveform = audio.decode(buffer.getvalue(), sample_rate=rate).waveforms[0]
+            decoded = time.perf_counter()
+            detector.score([waveform])
+            times.append((decoded - begun, time.perf_counter() - decoded))
+        decode_seconds, score_seconds = np.median(times, axis=0).tolist()
+        found.append(Length(seconds, decode_seconds, score_seconds, _status_mb("VmHWM") - held_mb))
+    return found
+
+
+def _status_mb(name: str) -> float:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(text.partition(f"{name}:")[2].split()[0]) * 1024 / 1e6
+
+
+def main() -> None:
+    """Measure once, and print what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
+    parser.add_argument("artifact", type=Path, help="folder of the artifact")
+    parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 10.0, 60.0], help="seconds")
+    arguments = parser.parse_args()
+    limit_threads(available_cores())
+    detector = Detector.load(arguments.artifact)
+    lengths = by_length(detector, arguments.lengths)  # first: afterwards the process holds more
+    json.dump(dataclasses.asdict(Costs(model_rate(detector), lengths)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Loads in interleaved rounds: each server in turn under the same load, again and again, until the time is up."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from benchmarks.clips import Clip, multipart
+from benchmarks.load import Outcome
+from benchmarks.servers import Server
+
+_LEAST_ROUNDS = 3
+_LOGIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One load, and the names of the servers that get it, ours first."""
+
+    clip: str
+    connections: int
+    servers: tuple[str, ...]
+    raw: bool = False  # the audio itself as the body, not multipart
+
+    def __str__(self) -> str:
+        return f"{self.clip}, {self.connections} client{'s' * (self.connections > 1)}{', raw body' * self.raw}"
+
+
+@dataclass(slots=True)
+class Loads:
+    """What came of a case's rounds on one server; a figure of each round."""
+
+    throughput: list[float] = field(default_factory=list)  # requests a second
+    server_cpu_ms: list[float] = field(default_factory=list)  # a request
+    client_cpu_ms: list[float] = field(default_factory=list)  # a request
+    latencies: list[float] = field(default_factory=list)  # seconds, of all rounds
+    others_share: list[float] = field(default_factory=list)  # of the machine's CPU time, neither server nor client
+    errors: int = 0
+
+    def add(self, outcome: Outcome, *, server_cpu_seconds: float) -> None:
+        """Count one round in. A round in which nothing succeeded has a throughput, and no cost of a request."""
+        self.throughput.append(outcome.throughput)
+        self.errors += outcome.errors
+        self.latencies += outcome.latencies
+        if answered := len(outcome.latencies):
+            self.server_cpu_ms.append(1e3 * server_cpu_seconds / answered)
+            self.client_cpu_ms.append(1e3 * outcome.cpu_seconds / answered)
+        others = outcome.machine_busy_seconds - server_cpu_seconds - outcome.cpu_seconds
+        self.others_share.append(max(0.0, others) / (outcome.elapsed_seconds * (os.cpu_count() or 1)))
+
+
+def interleaved(
+    cases: Sequence[Case],
+    servers: dict[str, Server],
+    clips: dict[str, Clip],
+    *,
+    load_seconds: float,
+    rounds_seconds: float,
+    most_rounds: int,
+) -> dict[Case, dict[str, Loads]]:
+    """Load A, B, A, B, ...: rounds begin until the time is up, and three in any case."""
+    found = {case: {name: Loads() for name in case.servers} for case in cases}
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bonafide-benchmark-") as folder:
+        for done in range(most_rounds):
+            elapsed = time.monotonic() - begun
+            if done >= _LEAST_ROUNDS and elapsed * (done + 1) / done > rounds_seconds:
+                break
+            for case in cases:
+                for name in case.servers:
+                    one_load(servers[name], case, clips, found[case][name], seconds=load_seconds, folder=Path(folder))
+    return found
+
+
+def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *, seconds: float, folder: Path) -> None:
+    """Load a server once, by a client in a process of its own."""
+    clip = clips[case.clip]
+    body, content_type = (clip.data, clip.media_type) if case.raw else multipart("file", [clip])
+    path = folder / f"{case.clip}-{'raw' if case.raw else 'multipart'}"
+    path.write_bytes(body)
+    command = [sys.executable, "-m", "benchmarks.load", f"{server.url}/detect"]
+    options = ["--body", path, "--content-type", content_type, "--connections", case.connections, "--seconds", seconds]
+    begun_cpu = server.cpu_seconds()
+    client = subprocess.run([*command, *(str(option) for option in options)], stdout=subprocess.PIPE, check=True)
+    outcome = Outcome(**json.loads(client.stdout))
+    loads.add(outcome, server_cpu_seconds=server.cpu_seconds() - begun_cpu)
+
+
+def check_equal(ours: Server, obvious: Server, clips: dict[str, Clip]) -> float:
+    """The greatest difference between the two servers' logits of the same windows.
+
+    Raises
+    ------
+    RuntimeError
+        It is more than 1e-3: they would not be computing the same.
+    """
+    greatest = 0.0
+    with httpx.Client(trust_env=False, timeout=60.0) as client:
+        for clip in clips.values():
+            files = {"file": ("clip", clip.data, clip.media_type)}
+            mine = client.post(f"{ours.url}/detect?explain=true", files=files).raise_for_status().json()
+            other = client.post(f"{obvious.url}/detect", files=files).raise_for_status().json()
+            pairs = zip(mine["explanation"]["windows"], other["logits"], strict=True)
+            greatest = max(greatest, *(abs(window["logit"] - logit) for window, logit in pairs))
+    if not greatest <= _LOGIT_TOLERANCE:
+        raise RuntimeError(f"Both servers give a window the same logit, ±{_LOGIT_TOLERANCE}. Received: {greatest:.2g}.")
+    return greatest
+
+
+def batch_rate(server: Server, clip: Clip, *, clips: int, repeats: int) -> list[float]:
+    """Clips per second through `/batch`, of each repeat."""
+    body, content_type = multipart("files", [clip] * clips)
+    rates = []
+    with httpx.Client(trust_env=False, timeout=120.0) as client:
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            answer = client.post(f"{server.url}/batch", content=body, headers={"Content-Type": content_type})
+            seconds = time.perf_counter() - begun
+            failed = [item for item in answer.raise_for_status().json()["results"] if item["problem"]]
+            if failed:
+                raise RuntimeError(f"A batch's clips are all scored. Received: {failed[0]['problem']}.")
+            rates.append(clips / seconds)
+    return rates

@@ -1,0 +1,280 @@
+"""Bytes -> a stream of samples: what is read here, and by which library.
+
+A format is known by its first bytes, never by a file name; only headerless audio needs its media type. A decoder tells
+what the header says before it decodes, and then yields blocks, so that a clip can be refused, or given up, at any
+point. libsndfile reads what it can; FFmpeg, through PyAV, which may be absent, reads the rest, and what libsndfile
+should read but cannot. Their own words hold heap addresses, and never get out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from email.message import Message
+from fractions import Fraction
+from functools import cache, partial, reduce
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from model_store.errors import EmptyAudio, Undecodable, UnsupportedFormat
+
+if TYPE_CHECKING:
+    from av import AudioCodecContext, AudioFrame, AudioStream, Packet
+    from av.container import InputContainer
+
+Waveform = npt.NDArray[np.float32]  # (n,), mono, nominally in [-1, 1]
+Block = npt.NDArray[np.float32]  # (frames, channels)
+
+BLOCK_FRAMES = 2**13  # decoded at a time: what malloc recycles; buffers over 128 KiB cost page faults each time
+FFMPEG_LARGEST_ALLOCATION = 2**24  # bytes: else the packet index of 26 KB of MP4 grows to gigabytes
+FFMPEG_BARREN_PACKETS = 100  # in a row without a sample, before the rest is given up
+FFMPEG_CODECS = (  # of its hundreds, those that may run
+    "aac,alac,amrnb,amrwb,flac,mp3float,opus,vorbis,g722,gsm_ms,adpcm_ima_wav,adpcm_ms,"
+    "pcm_alaw,pcm_mulaw,pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_f32le,pcm_f64le"
+)
+FFMPEG_OPTIONS = {
+    "codec_whitelist": FFMPEG_CODECS,
+    "protocol_whitelist": "none",
+    "max_streams": "16",
+    "probesize": str(2**18),
+}
+AMR_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}  # FFmpeg's own lose the pauses
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a decoder knows before it decodes, and the blocks that it will."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    claimed_frames: int | None  # None where the header does not say
+    blocks: Iterator[Block]
+
+
+Decoder = Callable[[bytes], AbstractContextManager[Stream]]
+
+
+def _undecodable(data: bytes) -> Undecodable:
+    return Undecodable(f"A clip must be whole enough to decode. Received: {len(data):,} bytes that are not.")
+
+
+class _File(io.BytesIO):
+    """Stays where it is when libsndfile seeks before the start: an exception in a callback goes to stderr."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with suppress(ValueError):
+            super().seek(offset, whence)
+        return self.tell()
+
+
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Reads straight on. By itself soundfile seeks after each block: FLAC then decodes it again, or fails."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def _libsndfile(data: bytes) -> Iterator[Stream]:
+    try:
+        with _SoundFile(_File(data)) as file:
+            if file.subtype.startswith("MPEG"):  # its decoder of MP3 writes to stderr, so FFmpeg takes them
+                raise _undecodable(data)
+            claimed = None if file.frames == 2**63 - 1 else file.frames  # FLAC may leave its length open
+            yield Stream(file.subtype, file.samplerate, file.channels, claimed, _libsndfile_blocks(file))
+    except soundfile.SoundFileError:
+        raise _undecodable(data) from None
+
+
+def _libsndfile_blocks(file: _SoundFile) -> Iterator[Block]:
+    size = min(BLOCK_FRAMES, file.frames)
+    while len(block := file.read(size, dtype="float32", always_2d=True)):
+        yield block
+
+
+@cache
+def _load_av() -> ModuleType:
+    """PyAV, whose import only the clips that need it pay for."""
+    try:
+        import av  # noqa: PLC0415
+    except ImportError:
+        raise UnsupportedFormat("This format needs PyAV. Received: an installation without it.") from None
+    with suppress(AttributeError, OSError):  # no such symbol in reach: the process's own memory limit is left
+        ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(FFMPEG_LARGEST_ALLOCATION))
+    return av
+
+
+@contextmanager
+def _ffmpeg(data: bytes, *, demuxer: str, tells_duration: bool = True) -> Iterator[Stream]:
+    """With the demuxer named, no other (playlists, concatenation, devices) can be reached."""
+    av = _load_av()
+    file = io.BytesIO(data[_id3_bytes(data) :])
+    try:
+        with av.open(file, format=demuxer, options=FFMPEG_OPTIONS, metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise EmptyAudio("A clip must hold audio. Received: no audio track.")
+            track = container.streams.audio[0]
+            name = track.codec_context.name if track.codec_context else ""
+            decoder_name = AMR_DECODERS.get(name, name)
+            if name not in FFMPEG_CODECS.split(",") or decoder_name not in av.codecs_available:
+                raise UnsupportedFormat("A clip's codec must be one that is read here. Received: another.")
+            decoder = av.CodecContext.create(decoder_name, "r") if decoder_name != name else track.codec_context
+            frames = _ffmpeg_frames(container.demux(track), decoder, most_bytes=len(data))
+            first = next(frames, None)  # its rate and channels are those of the samples; a header's may differ
+            if first is None:
+                raise _undecodable(data)
+            claimed = _claimed_seconds(container, track) if tells_duration else None
+            yield Stream(
+                decoder.codec.canonical_name.upper(),
+                first.sample_rate,
+                first.layout.nb_channels,
+                None if claimed is None else int(claimed * first.sample_rate),
+                _ffmpeg_blocks(itertools.chain((first,), frames)),
+            )
+    except av.FFmpegError:
+        raise _undecodable(data) from None
+
+
+def _id3_bytes(data: bytes) -> int:
+    """Length of the ID3v2 tags in front, skipped since FFmpeg inflates compressed ones."""
+    length = 0
+    while data.startswith(b"ID3", length) and len(data) >= length + 10:
+        size = data[length + 6 : length + 10]  # seven bits a byte
+        length += 10 + reduce(lambda total, byte: total << 7 | byte & 0x7F, size, 0)
+    return length
+
+
+def _claimed_seconds(container: InputContainer, track: AudioStream) -> Fraction | None:
+    if track.duration is not None and track.time_base is not None:
+        return track.duration * track.time_base
+    return None if container.duration is None else Fraction(container.duration, 1_000_000)
+
+
+def _ffmpeg_frames(
+    packets: Iterator[Packet[AudioStream]], decoder: AudioCodecContext, *, most_bytes: int
+) -> Iterator[AudioFrame]:
+    """Decode packet by packet, past damaged ones, and as long as they can be from a file of this size."""
+    from av import FFmpegError  # noqa: PLC0415
+
+    barren = 0
+    for packet in packets:
+        most_bytes -= packet.size
+        if most_bytes < 0 or barren > FFMPEG_BARREN_PACKETS:
+            return
+        try:
+            frames = decoder.decode(packet)
+        except FFmpegError:
+            frames = []
+        barren = 0 if frames else barren + 1
+        yield from frames
+
+
+def _ffmpeg_blocks(frames: Iterator[AudioFrame]) -> Iterator[Block]:
+    """Samples of any format, with full scale brought to ±1."""
+    constant = None
+    for frame in frames:
+        channels = frame.layout.nb_channels
+        constant = constant or (frame.sample_rate, channels)
+        if (frame.sample_rate, channels) != constant:
+            raise Undecodable("A clip keeps its sample rate and channels throughout. Received: a change.")
+        samples = frame.to_ndarray()
+        samples = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, and is refused as such
+            block = samples.astype(np.float32)
+        if samples.dtype.kind in "iu":
+            block /= 2.0 ** (8 * samples.itemsize - 1)
+            block -= samples.dtype.kind == "u"
+        yield block
+
+
+@contextmanager
+def _headerless(data: bytes, *, encoding: str, sample_rate: int, channels: int) -> Iterator[Stream]:
+    dtype = np.dtype(">i2" if encoding == "PCM_16" else np.uint8)  # RFC 4856: network byte order
+    frame_bytes = dtype.itemsize * channels
+    if len(data) % frame_bytes:
+        rule = f"Headerless audio is whole frames of {frame_bytes} bytes"
+        raise Undecodable(f"{rule}. Received: {len(data):,} bytes.")
+
+    def blocks() -> Iterator[Block]:
+        frames: npt.NDArray[Any] = np.frombuffer(data, dtype).reshape(-1, channels)
+        for start in range(0, len(frames), BLOCK_FRAMES):
+            block = frames[start : start + BLOCK_FRAMES]
+            yield (block / 2**15).astype(np.float32) if encoding == "PCM_16" else _g711(encoding)[block]
+
+    yield Stream(encoding, sample_rate, channels, len(data) // frame_bytes, blocks())
+
+
+@cache
+def _g711(law: str) -> Waveform:
+    """The 256 output values of an ITU-T G.711 decoder. A code is a sign, a segment of 3 bits, and 4 bits in it."""
+    code = np.arange(256) ^ (0xFF if law == "ULAW" else 0x55)  # as if not inverted for the line
+    segment, step = code >> 4 & 7, 2 * (code & 15)
+    if law == "ULAW":
+        magnitude = ((step + 33) << segment) - 33  # of 14 bits with their sign
+        value = np.where(code & 0x80, -magnitude, magnitude) / 2**13
+    else:
+        magnitude = (step + np.where(segment, 33, 1)) << np.maximum(segment - 1, 0)  # of 13 bits
+        value = np.where(code & 0x80, magnitude, -magnitude) / 2**12
+    table: Waveform = value.astype(np.float32)
+    return table
+
+
+# The formats: a new one is one row. ---------------------------------------------------------------------------
+
+FORMATS: dict[str, tuple[bytes, tuple[Decoder, ...]]] = {  # container -> its first bytes, decoders in order
+    "WAV": (rb"RIFF....WAVE|RIFX....WAVE|RF64....WAVE", (_libsndfile, partial(_ffmpeg, demuxer="wav"))),
+    "FLAC": (rb"fLaC", (_libsndfile, partial(_ffmpeg, demuxer="flac"))),
+    "OGG": (rb"OggS", (_libsndfile, partial(_ffmpeg, demuxer="ogg"))),
+    "AU": (rb"\.snd", (_libsndfile,)),
+    "AIFF": (rb"FORM....AIF[FC]", (_libsndfile,)),
+    "MP3": (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", (partial(_ffmpeg, demuxer="mp3", tells_duration=False),)),
+    "ADTS": (rb"\xff[\xf0\xf1\xf8\xf9]", (partial(_ffmpeg, demuxer="aac", tells_duration=False),)),
+    "M4A": (rb"....ftyp", (partial(_ffmpeg, demuxer="mov"),)),
+    "AMR": (rb"#!AMR(-WB)?\n", (partial(_ffmpeg, demuxer="amr", tells_duration=False),)),
+    "WEBM": (rb"\x1aE\xdf\xa3", (partial(_ffmpeg, demuxer="matroska"),)),
+}
+HEADERLESS = {  # media type -> encoding
+    "audio/basic": "ULAW",
+    "audio/pcmu": "ULAW",
+    "audio/x-mulaw": "ULAW",
+    "audio/pcma": "ALAW",
+    "audio/x-alaw": "ALAW",
+    "audio/l16": "PCM_16",
+}
+FULL_HEADER = rb"RIFF....WAVE|fLaC[\x00\x80]\x00\x00\x22"  # too long to be headerless audio by chance
+
+
+def recognise(data: bytes, media_type: str | None) -> tuple[str, tuple[Decoder, ...]]:
+    """Container and decoders of a clip; a media type counts if it is of headerless audio, which the clip can be."""
+    declared = _declared(media_type or "")
+    if declared and not re.match(FULL_HEADER, data, re.DOTALL):
+        return "RAW", (declared,)
+    for container, (signature, decoders) in FORMATS.items():
+        if re.match(signature, data, re.DOTALL):
+            return container, decoders
+    rule = f"A clip is one of {', '.join(FORMATS)}, or headerless with one of {', '.join(HEADERLESS)} declared"
+    raise UnsupportedFormat(f"{rule}. Received: {len(data):,} bytes of none.")
+
+
+def _declared(media_type: str) -> Decoder | None:
+    header = Message()
+    header["Content-Type"] = media_type
+    name = header.get_content_type()
+    if name not in HEADERLESS:
+        return None
+    rate = str(header.get_param("rate", "" if name == "audio/l16" else "8000"))
+    channels = str(header.get_param("channels", "1"))
+    if not all(re.fullmatch("[1-9][0-9]{0,8}", number) for number in (rate, channels)):
+        rule = f"{name} needs its rate, and channels if not 1, as whole numbers"
+        raise UnsupportedFormat(f"{rule}. Received: other parameters.")
+    return partial(_headerless, encoding=HEADERLESS[name], sample_rate=int(rate), channels=int(channels))

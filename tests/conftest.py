@@ -1,0 +1,41 @@
+"""Fixtures that more than one test module uses."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Client, serving
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Path of a folder of real data by its name; skips the test where it is not there.
+
+    Looked for below ``BONAFIDE_SHARED_DATA``, or else in ``shared/data`` beside the repository.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("BONAFIDE_SHARED_DATA", beside))
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"No {name} here: set BONAFIDE_SHARED_DATA to the folder that has it.")
+        return root / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of real artifacts, ``simple_cnn@1`` and ``other_cnn@1``. Not to be changed."""
+    from tests.made_store import make_store  # noqa: PLC0415 (imports TensorFlow)
+
+    return make_store(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def client(store: Path) -> Iterator[Client]:
+    """A client of an app with default settings that has loaded both families and is ready."""
+    with serving(store, models="simple_cnn,other_cnn") as ready:
+        yield ready

@@ -1,0 +1,79 @@
+"""Artifacts made by the real training and the real publishing, from a made corpus of a few seconds.
+
+Nobody has learned anything worth knowing in an epoch of it: tests know nothing about a verdict but what a threshold
+far out makes of it.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from training.config import Config, FitConfig, FrontEndConfig, InputConfig
+from training.fit import fit
+from training.publish import publish
+from training.train import CORPORA_FILE
+
+RATE = 16_000
+CONFIG = Config(
+    family_options={"filters": [4, 4, 4, 4], "dense": 8, "dropout": 0.0},
+    input=InputConfig(sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5),
+    front_end=FrontEndConfig(bands=32),
+    fit=FitConfig(epochs=3, batch_size=4, learning_rate=1e-2),
+)
+LOUDER = 20.0  # so little training leaves logits near each other, and a calibration that magnifies rounding errors
+
+
+def speech(
+    *, seconds: float, pitch_hz: float = 120.0, tilt: float = 1.0, seed: int = 0, sample_rate: int = RATE
+) -> npt.NDArray[np.float64]:
+    """What passes for speech: harmonics of a wandering pitch, in syllables, with a breath of noise; (n,), ±0.5.
+
+    The higher the tilt, the darker the voice.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    pitch = pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * (0.7 * t + rng.random())))
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+    count = int(min(3_500.0, 0.45 * sample_rate) / (1.2 * pitch_hz))
+    buzz = sum(np.cos(k * phase + rng.random()) / k**tilt for k in range(1, count))
+    syllables = np.clip(np.sin(2 * np.pi * (3 * t + rng.random())), 0.02, 1)
+    signal = buzz * syllables
+    return np.asarray(0.5 * signal / np.abs(signal).max() + 1e-4 * rng.standard_normal(t.size))
+
+
+def make_store(root: Path) -> Path:
+    """A store of two families, ``simple_cnn`` and ``other_cnn``: the same network, with logits of the other sign."""
+    store, corpus, run = root / "store", _make_corpus(root / "made"), root / "run"
+    best = fit(CONFIG, [corpus], run)
+    made = [{"name": "made", "path": str(corpus), "protocols": {"train": "0" * 64, "dev": "1" * 64}}]
+    (run / CORPORA_FILE).write_text(json.dumps(made))
+    model = keras.saving.load_model(best, compile=False)
+    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
+    learned = last.get_weights()
+    for family, factor in (("simple_cnn", LOUDER), ("other_cnn", -LOUDER)):
+        last.set_weights([factor * weights for weights in learned])
+        model.save(best)
+        (run / "config.json").write_text(CONFIG.model_copy(update={"family": family}).model_dump_json())
+        publish(run, store, licences={"made": "made for the tests"})
+    return store
+
+
+def _make_corpus(root: Path) -> Path:
+    """Bonafide is dark and spoof is bright: 8 clips in train, 8 in dev, of 1 to 1.2 s."""
+    protocols = root / "ASVspoof2019_LA_cm_protocols"
+    protocols.mkdir(parents=True)
+    for partition, suffix, attack in (("train", "trn", "A01"), ("dev", "trl", "A02")):
+        folder = root / f"ASVspoof2019_LA_{partition}" / "flac"
+        folder.mkdir(parents=True)
+        lines = []
+        for n in range(8):
+            spoof = n % 2
+            signal = speech(seconds=1.0 + 0.2 * (n % 3) / 2, tilt=0.3 if spoof else 1.0, seed=n)
+            soundfile.write(folder / f"{partition}{n}.flac", signal, RATE)
+            lines.append(f"S{n % 4} {partition}{n} - {attack if spoof else '-'} {'spoof' if spoof else 'bonafide'}\n")
+        (protocols / f"ASVspoof2019.LA.cm.{partition}.{suffix}.txt").write_text("".join(lines))
+    return root

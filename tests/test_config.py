@@ -1,0 +1,32 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from training import config
+
+
+def test_a_file_says_what_differs_and_an_override_wins(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"family": "resnet50", "fit": {"epochs": 5, "seed": 1}}))
+    loaded = config.load(path, ["fit.epochs=3", "front_end.scale=linear", 'family_options={"dropout": 0.1}'])
+    assert (loaded.family, loaded.fit.epochs, loaded.fit.seed) == ("resnet50", 3, 1)
+    assert loaded.front_end.scale == "linear"
+    assert loaded.family_options == {"dropout": 0.1}
+    assert loaded.fit.batch_size == config.Config().fit.batch_size
+
+
+@pytest.mark.parametrize("override", ["fit.epoch=3", "fit.epochs=many", "front_end.scale=bark", "novelty=1"])
+def test_what_does_not_exist_or_fit_is_refused(override: str) -> None:
+    with pytest.raises(ValueError, match=override.partition("=")[0].rpartition(".")[2]):
+        config.load(None, [override])
+
+
+def test_an_override_reads_key_equals_value() -> None:
+    with pytest.raises(ValueError, match="reads key.sub_key=value. Received: 'fit.epochs'"):
+        config.load(None, ["fit.epochs"])
+
+
+def test_a_configuration_survives_the_manifest() -> None:
+    chosen = config.load(None, ["fit.epochs=3"])
+    assert config.Config.model_validate(chosen.model_dump(mode="json")) == chosen

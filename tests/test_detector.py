@@ -1,0 +1,145 @@
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.detector import Detector, Score, probe_waveform
+from model_store.errors import InvalidArtifact
+from model_store.manifest import Manifest
+from model_store.store import Store
+from tests.artifacts import publish
+from tests.test_speech import NOISE, voice
+
+VOICE = voice().astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def detector(store: Path) -> Detector:
+    return Detector.load(Store(store).resolve("simple_cnn"))
+
+
+@pytest.fixture
+def artifact(store: Path, tmp_path: Path) -> Path:
+    """A copy of the artifact, to be damaged."""
+    return Path(shutil.copytree(Store(store).resolve("simple_cnn"), tmp_path / "1"))
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_flipped_byte_is_refused_before_keras_opens_the_file(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = artifact / "model.keras"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    monkeypatch.setattr(Detector, "unverified", lambda *_: pytest.fail("the file was opened"))
+    with pytest.raises(InvalidArtifact, match=r"SHA-256 .* Received: .*model\.keras"):
+        Detector.load(artifact)
+
+
+def test_another_keras_is_refused(artifact: Path) -> None:
+    edit(artifact, lambda content: content.update(keras="3.14.9"))
+    with pytest.raises(InvalidArtifact, match=r"saved by 3\.14\.9; this is 3\.15"):
+        Detector.load(artifact)
+
+
+def test_a_model_that_answers_its_probe_differently_is_refused(artifact: Path) -> None:
+    edit(artifact, lambda content: content["probe"].update(logit=content["probe"]["logit"] + 0.01))
+    with pytest.raises(InvalidArtifact, match="gives its probe the logit that it gave at publishing"):
+        Detector.load(artifact)
+
+
+def test_what_is_not_a_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    publish(tmp_path / "store")
+    with pytest.raises(InvalidArtifact, match="opens in Keras' safe mode and answers. Received: .*which raised") as caught:
+        Detector.load(tmp_path / "store" / "tiny" / "1")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_clip_scores_the_same_alone_and_among_others(detector: Detector) -> None:
+    rng = np.random.default_rng(0)
+    clips = [np.roll(VOICE, int(s))[: int(n)] for s, n in rng.integers(8_000, 60_000, (32, 2))]
+    together = detector.score(clips)
+    alone = [detector.score([clip])[0] for clip in clips]
+    assert np.allclose([s.value for s in together], [s.value for s in alone], atol=1e-4)
+    assert np.std([s.value for s in alone]) > 1e-3  # different clips, different scores
+
+
+def test_level_does_not_move_a_score(detector: Detector) -> None:
+    loud, quiet = detector.score([VOICE, 0.1 * VOICE])
+    assert loud.value == pytest.approx(quiet.value, abs=0.01)
+
+
+def test_a_long_recording_is_scored_in_bounded_calls(detector: Detector) -> None:
+    long = np.tile(VOICE, 15)  # more windows than one call takes
+    shape = detector.manifest.input
+    score = detector.score([long])[0]
+    assert len(score.segments) > 32
+    for place in (0, 33, len(score.segments) - 1):
+        start = round(score.segments[place].start_seconds * shape.sample_rate)
+        window = long[start : start + shape.window_samples]
+        assert detector.score([window])[0].logit == pytest.approx(score.segments[place].logit, abs=1e-4)
+    assert score.segments[-1].end_seconds == pytest.approx(long.size / shape.sample_rate)
+
+
+def test_a_score_is_the_calibrated_speech_weighted_mean_of_its_windows(detector: Detector) -> None:
+    score = detector.score([np.concatenate([VOICE, np.zeros(64_000, np.float32), VOICE[:20_000]])])[0]
+    weights = np.array([s.speech_seconds for s in score.segments])
+    assert weights.min() == 0 < weights.max()
+    assert score.logit == pytest.approx(np.average([s.logit for s in score.segments], weights=weights))
+    line = detector.manifest.output.calibration
+    assert score.value == pytest.approx(line.slope * score.logit + line.intercept)
+    assert score.bonafide == pytest.approx(1 / (1 + np.exp(-score.value)))
+
+
+def test_a_short_clip_is_one_segment_of_its_own_length(detector: Detector) -> None:
+    (segment,) = detector.score([VOICE[:8_000]])[0].segments
+    assert (segment.start_seconds, segment.end_seconds) == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("signal", "reasons"),
+    [
+        (np.zeros(64_000), {"silence", "insufficient_speech", "out_of_range_bandwidth"}),
+        (NOISE, {"insufficient_speech"}),
+        (VOICE[:5_000], {"insufficient_speech"}),
+        (np.clip(10 * VOICE / np.abs(VOICE).max(), -1, 1), {"clipped"}),
+    ],
+)
+def test_there_may_be_too_little_to_say(detector: Detector, signal: np.ndarray, reasons: set[str]) -> None:
+    score = detector.score([signal.astype(np.float32)])[0]
+    assert reasons <= set(score.reasons)
+    assert score.verdict(threshold=-1e9) == "inconclusive"  # a threshold that would call anything bonafide
+
+
+def test_a_verdict_is_on_the_right_side_of_its_threshold() -> None:
+    score = Score(
+        value=1.0, logit=0.0, segments=(), reasons=(), speech_seconds=3.0, bandwidth_hz=4_000.0, level_dbfs=-20.0
+    )
+    assert score.verdict(threshold=1.0) == "bonafide"
+    assert score.verdict(threshold=float(np.nextafter(1.0, 2))) == "spoof"
+
+
+def test_nothing_in_nothing_out(detector: Detector) -> None:
+    assert detector.score([]) == []
+
+
+def test_the_probe_is_the_same_everywhere() -> None:
+    waveform = probe_waveform(2019, samples=16_000)
+    assert waveform.dtype == np.float32
+    assert 0.05 < np.abs(waveform).max() <= 0.1
+    digest = hashlib.sha256(waveform.astype("<f4").tobytes()).hexdigest()
+    assert digest.startswith("12a662b4f16e61e2")
+
+
+def test_the_manifest_tells_what_it_is(detector: Detector) -> None:
+    assert isinstance(detector.manifest, Manifest)
+    assert detector.probe_logit() == pytest.approx(detector.manifest.probe.logit, abs=1e-4)

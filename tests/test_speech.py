@@ -1,0 +1,84 @@
+"""Made signals whose nature is known. A signal that is not speech must have none; speech must."""
+
+import numpy as np
+import pytest
+
+from model_store.speech import Condition, measure
+
+RATE = 16_000
+T = np.arange(4 * RATE) / RATE
+NOISE = np.random.default_rng(0).standard_normal(T.size) * 0.1
+BROWN = np.fft.irfft(np.fft.rfft(NOISE) / np.arange(1, T.size // 2 + 2), T.size) * 50
+
+
+def voice(*, pitch_hz: float = 120.0) -> np.ndarray:
+    """Harmonics of a wandering pitch in syllables: what a vowel-only talker would sound like."""
+    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * 0.7 * T))) / RATE
+    buzz = sum(np.cos(k * phase) / k for k in range(1, int(3_500 / (1.2 * pitch_hz))))
+    return 0.1 * buzz * np.clip(np.sin(2 * np.pi * 2 * T), 0, 1) + 1e-4 * NOISE
+
+
+def condition(signal: np.ndarray) -> Condition:
+    return measure(signal.astype(np.float32), sample_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        pytest.param(np.zeros(T.size), id="digital silence"),
+        pytest.param(np.full(T.size, 0.3), id="direct current"),
+        pytest.param(NOISE, id="white noise"),
+        pytest.param(BROWN, id="brown noise"),
+        pytest.param(NOISE * 1e-3, id="quiet noise"),
+        pytest.param(NOISE * (1 + np.sin(2 * np.pi * 4 * T)), id="noise at the rate of syllables"),
+        pytest.param(NOISE * (np.sin(2 * np.pi * 3 * T) > 0), id="gated noise"),
+        pytest.param(0.1 * np.sin(2 * np.pi * 440 * T), id="tone"),
+        pytest.param(0.1 * np.sin(2 * np.pi * 425 * T) * (T % 1 < 0.5), id="busy tone"),
+        pytest.param(0.1 * (np.sin(2 * np.pi * 440 * T) + np.sin(2 * np.pi * 480 * T)) * (T % 2 < 1), id="ringing"),
+        pytest.param(sum(0.1 / k * np.sin(2 * np.pi * 50 * k * T) for k in range(1, 10)), id="hum"),
+        pytest.param((np.random.default_rng(1).random(T.size) < 5e-4) * 0.5, id="clicks"),
+        pytest.param(0.1 * np.sin(2 * np.pi * (200 * T + 400 * T**2)), id="sweep"),
+    ],
+)
+def test_what_is_not_speech_has_none(signal: np.ndarray) -> None:
+    assert condition(signal).speech_seconds == 0
+
+
+@pytest.mark.parametrize("pitch_hz", [90.0, 120.0, 220.0, 300.0])
+@pytest.mark.parametrize("gain", [1.0, 0.03])
+def test_voice_is_speech_whatever_its_pitch_and_level(pitch_hz: float, gain: float) -> None:
+    found = condition(gain * voice(pitch_hz=pitch_hz))
+    assert 1.5 < found.speech_seconds < 3.5  # half of the time is pause
+    assert found.speech_seconds == condition(voice(pitch_hz=pitch_hz)).speech_seconds
+
+
+def test_speech_is_found_where_it_is() -> None:
+    signal = np.concatenate([np.zeros(4 * RATE), voice()])
+    found = condition(signal)
+    assert found.speech_between(0, 3.8) == 0
+    assert found.speech_between(4, 8) == pytest.approx(found.speech_seconds, abs=0.1)
+
+
+def test_clipping_is_seen() -> None:
+    clean = voice() / np.abs(voice()).max()
+    assert condition(clean).clipped_fraction < 0.01
+    assert condition(np.clip(6 * clean, -1, 1)).clipped_fraction > 0.05
+    assert condition(0.1 * np.clip(6 * clean, -1, 1)).clipped_fraction > 0.05  # turned down after it clipped
+
+
+def test_bandwidth_is_that_of_the_signal() -> None:
+    spectrum = np.fft.rfft(NOISE)
+    for edge_hz in (1_000, 3_400, 7_000):
+        limited = np.where(np.fft.rfftfreq(T.size, 1 / RATE) < edge_hz, spectrum, 0)
+        assert condition(np.fft.irfft(limited)).bandwidth_hz == pytest.approx(edge_hz, rel=0.05)
+    assert condition(np.zeros(T.size)).bandwidth_hz == 0
+
+
+def test_level() -> None:
+    assert condition(np.full(T.size, 0.1)).level_dbfs == pytest.approx(-20)
+    assert condition(np.zeros(T.size)).level_dbfs == -np.inf
+
+
+@pytest.mark.parametrize("samples", [1, 100, 511, 512, 513])
+def test_any_length_is_measured(samples: int) -> None:
+    assert condition(NOISE[:samples]).speech_seconds == 0
