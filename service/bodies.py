@@ -26,9 +26,16 @@ AUDIO_TYPES = (
 
 
 class _InMemoryParser(MultiPartParser):
-    """Starlette's parser without its temporary files; the size of the whole body is bounded already."""
+    """Starlette's parser without its temporary files, and that knows a body which was cut short.
+
+    The size of the whole body is bounded already.
+    """
 
     spool_max_size = 1 << 62
+    complete = False
+
+    def on_end(self) -> None:
+        self.complete = True
 
 
 async def read_clip(request: Request) -> tuple[bytes, str | None]:
@@ -59,6 +66,8 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
         raise ProblemError("malformed_request", f"The multipart body: {error.message}") from None
     except UnicodeError:  # of a charset that decodes nothing, such as "undefined"
         raise ProblemError("malformed_request", "The multipart body's charset is a text encoding.") from None
+    if not parser.complete:
+        raise ProblemError("malformed_request", "A multipart body ends with its closing boundary. Received: none.")
     values = form.getlist(name)
     clips = [(await v.read(), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from model_store.detector import Reason, Verdict
 from model_store.manifest import Manifest, OperatingPoint
@@ -29,7 +29,7 @@ class SegmentScore(_Wire):
 
     start_seconds: float
     end_seconds: float
-    score: float
+    score: FiniteFloat
 
 
 class ChannelResult(_Wire):
@@ -38,7 +38,7 @@ class ChannelResult(_Wire):
     channel: int
     verdict: Verdict
     reasons: list[Reason]
-    score: float = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    score: FiniteFloat = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
     bonafide: float = Field(description="posterior at equal priors")
     spoof: float = Field(description="posterior at equal priors; the two sum to 1")
     segments: list[SegmentScore]
@@ -101,7 +101,7 @@ class DetectResult(_Wire):
     request_id: str
     verdict: Verdict
     reasons: list[Reason] = Field(description="why the verdict is inconclusive; empty otherwise")
-    score: float = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    score: FiniteFloat = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
     bonafide: float = Field(description="posterior at equal priors")
     spoof: float = Field(description="posterior at equal priors; the two sum to 1")
     operating_point: AppliedOperatingPoint

@@ -89,6 +89,6 @@ def made_speech(
         (start <= seconds) & (seconds < start + length) for start, length in zip(starts, phrases, strict=True)
     )
     syllables = 0.2 + 0.8 * np.square(np.sin(np.pi * 4 * seconds + rng.uniform(0, np.pi)))
-    speech = voice * syllables * speaking
+    speech: Waveform = voice * syllables * speaking
     speech *= 10 ** (rng.uniform(-28, -20) / 20) / np.sqrt(np.mean(np.square(speech)))
     return speech + rng.normal(scale=10 ** (-75 / 20), size=seconds.size)

@@ -47,7 +47,7 @@ def speech(
 
 def make_store(root: Path) -> Path:
     """A store of two families, ``simple_cnn`` and ``other_cnn``: the same network, with logits of the other sign."""
-    store, corpus, run = root / "store", _make_corpus(root / "made"), root / "run"
+    store, corpus, run = root / "store", make_corpus(root / "made"), root / "run"
     best = fit(CONFIG, [corpus], run)
     made = [{"name": "made", "path": str(corpus), "protocols": {"train": "0" * 64, "dev": "1" * 64}}]
     (run / CORPORA_FILE).write_text(json.dumps(made))
@@ -62,7 +62,7 @@ def make_store(root: Path) -> Path:
     return store
 
 
-def _make_corpus(root: Path) -> Path:
+def make_corpus(root: Path) -> Path:
     """Bonafide is dark and spoof is bright: 8 clips in train, 8 in dev, of 1 to 1.2 s."""
     protocols = root / "ASVspoof2019_LA_cm_protocols"
     protocols.mkdir(parents=True)

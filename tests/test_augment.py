@@ -28,9 +28,7 @@ def test_all_together_keep_length_type_and_finiteness_and_leave_their_input(seed
 
 
 def test_the_same_draw_gives_the_same_change_and_nothing_is_changed_unasked() -> None:
-    first, second = (
-        augment.augment(NOISE, EVERYTHING, np.random.default_rng(3), sample_rate=RATE) for _ in range(2)
-    )
+    first, second = (augment.augment(NOISE, EVERYTHING, np.random.default_rng(3), sample_rate=RATE) for _ in range(2))
     assert np.array_equal(first, second)
     assert augment.augment(NOISE, AugmentConfig(), np.random.default_rng(3), sample_rate=RATE) is NOISE
 
@@ -79,7 +77,9 @@ def test_mu_law_is_the_codec_of_g711(tmp_path) -> None:
     soundfile.write(tmp_path / "mu.wav", samples, 8_000, subtype="ULAW")
     reference, _ = soundfile.read(tmp_path / "mu.wav", dtype="float32")
     ours = augment.mu_law(samples)
-    assert set(np.unique(reference)) <= set(np.unique(augment.mu_law(np.linspace(-1.1, 1.1, 100_001, dtype=np.float32))))
+    assert set(np.unique(reference)) <= set(
+        np.unique(augment.mu_law(np.linspace(-1.1, 1.1, 100_001, dtype=np.float32)))
+    )
     # The nearest level, so never a larger error than the reference's truncation; and the same level nearly always.
     assert np.abs(ours - samples).max() <= np.abs(reference - samples).max()
     assert (ours == reference).mean() > 0.98

@@ -30,3 +30,8 @@ def test_an_override_reads_key_equals_value() -> None:
 def test_a_configuration_survives_the_manifest() -> None:
     chosen = config.load(None, ["fit.epochs=3"])
     assert config.Config.model_validate(chosen.model_dump(mode="json")) == chosen
+
+
+@pytest.mark.parametrize("recipe", sorted(Path(config.__file__).parent.glob("recipes/*.json")), ids=lambda p: p.stem)
+def test_a_recipe_is_a_configuration_of_the_family_that_it_is_named_after(recipe: Path) -> None:
+    assert config.load(recipe).family == recipe.stem

@@ -30,7 +30,7 @@ def test_a_partition_is_its_protocol_with_paths(tmp_path: Path) -> None:
     assert corpus.attacks([first, second]) == {"A01"}
 
 
-def test_the_folder_around_LA_is_taken_too(tmp_path: Path) -> None:
+def test_the_folder_around_la_is_taken_too(tmp_path: Path) -> None:
     write(tmp_path / "LA", BONAFIDE)
     assert corpus.read_partition(tmp_path, "train") == corpus.read_partition(tmp_path / "LA", "train")
 

@@ -59,7 +59,9 @@ def test_a_model_that_answers_its_probe_differently_is_refused(artifact: Path) -
 
 def test_what_is_not_a_model_is_refused_in_a_sentence(tmp_path: Path) -> None:
     publish(tmp_path / "store")
-    with pytest.raises(InvalidArtifact, match="opens in Keras' safe mode and answers. Received: .*which raised") as caught:
+    with pytest.raises(
+        InvalidArtifact, match="opens in Keras' safe mode and answers. Received: .*which raised"
+    ) as caught:
         Detector.load(tmp_path / "store" / "tiny" / "1")
     assert "\n" not in str(caught.value)
 

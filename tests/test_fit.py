@@ -33,7 +33,8 @@ def recording(index: int, key: str, *, seed: int) -> Recording:
 def corpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Recording]]:
     """24 bonafide and 40 spoofs to learn from, a few to choose on; no eval to look at."""
     made = {
-        "train": [recording(i, "bonafide", seed=1) for i in range(24)] + [recording(i, "spoof", seed=1) for i in range(40)],
+        "train": [recording(i, "bonafide", seed=1) for i in range(24)]
+        + [recording(i, "spoof", seed=1) for i in range(40)],
         "dev": [recording(i, key, seed=2) for i in range(6) for key in ("bonafide", "spoof")],
     }
     monkeypatch.setattr(dataset, "load", lambda corpora, partition, sample_rate: made[partition])

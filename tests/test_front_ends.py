@@ -88,9 +88,7 @@ def test_a_family_maps_waveforms_to_logits_and_reloads_without_our_code(family: 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     assert np.abs(np.asarray(again(NOISE, training=False)) - logits).max() < 1e-5
-    assert np.array_equal(
-        again.get_layer(FILTERBANK).get_weights()[0], filterbank(config.front_end, sample_rate=RATE)
-    )
+    assert np.array_equal(again.get_layer(FILTERBANK).get_weights()[0], filterbank(config.front_end, sample_rate=RATE))
 
 
 def test_the_seeds_network_is_four_convolutions_with_max_pooling_then_flatten_and_dense() -> None:

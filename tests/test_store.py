@@ -191,7 +191,9 @@ def test_killed_at_any_step_a_publish_leaves_a_store_that_verifies(root: Path) -
     """The publisher dies before each of its steps on the disk in turn, until it survives them all."""
     store, deaths = Store(root), 0
     while True:
-        done = subprocess.run([sys.executable, "-c", KILLED_AT, str(root), str(deaths + 1)], cwd=HERE.parent, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_AT, str(root), str(deaths + 1)], cwd=HERE.parent, check=False
+        )
         for version in store.versions("tiny"):
             assert verify(store.resolve(f"tiny@{version}")).version == version
         if done.returncode == 0:

@@ -25,11 +25,12 @@ def card(manifest: Manifest, *, limits: str) -> str:
         "## Figures",
         _figures(manifest.metrics),
         (
-            "The EER is the rate at which false accepts (spoofs called bonafide) and false rejects (bonafide called "
-            "spoof) are equally frequent; its 95 % interval is a bootstrap over clips. Dev chose the epoch, the "
-            "calibration and the thresholds; eval chose nothing. Figures on one corpus say little about another: "
-            "detectors of this size, trained on little, do much worse on systems, languages and channels that they have "
-            "not met."
+            "The EER is the rate at which false accepts (spoofs called bonafide) and false rejects (bonafide "
+            "called spoof) are equally frequent; its 95 % interval is a bootstrap over speakers, or over clips where "
+            "fewer than ten speakers are named. Cllr is what the scores cost in bits, and its minimum what they would "
+            "cost if they were calibrated on these clips in hindsight. Dev chose the epoch, the calibration and the "
+            "thresholds; eval chose nothing. Figures on one corpus say little about another: detectors of this size, "
+            "trained on little, do much worse on systems, languages and channels that they have not met."
         ),
         "## Operating points",
         _operating_points(manifest),
@@ -61,10 +62,11 @@ def _figures(metrics: dict[str, Any]) -> str:
         if corpus == "history":
             continue
         for partition, f in partitions.items():
-            (low, high), clips = f["eer_interval_percent"], f["trials"]
+            low, high = f["eer_interval_over_speakers_percent"] or f["eer_interval_percent"]
+            clips = f["trials"]
             rows.append(
-                f"| {corpus} | {partition} | {clips['bonafide']} | {clips['spoof']} | {f['eer_percent']:.2f} % | {low:.2f} to {high:.2f} % | "
-                f"{f['cllr']:.3f} | {f['min_cllr']:.3f} |"
+                f"| {corpus} | {partition} | {clips['bonafide']} | {clips['spoof']} | {f['eer_percent']:.2f} % | "
+                f"{low:.2f} to {high:.2f} % | {f['cllr']:.3f} | {f['min_cllr']:.3f} |"
             )
     return "\n".join(rows)
 

@@ -49,7 +49,7 @@ HOW = {
     "lower": "lower in bonafide",
     "near bonafide": "bonafide keeps to its median",
     "near spoof": "spoof keeps to its median",
-    "category": "some values belong to one class",
+    "category": "some values are commoner in one class",
     "boosted trees": "in combination",
 }
 

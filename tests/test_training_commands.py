@@ -1,0 +1,96 @@
+"""The commands as a researcher types them, from a corpus to a report."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_store.store import Store, verify
+from tests.made_store import CONFIG, make_corpus
+from training.__main__ import COMMANDS, main
+from training.trials import read_trials
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus, a run of it, and a store that the run was published in."""
+    root = tmp_path_factory.mktemp("commands")
+    make_corpus(root / "made")
+    (root / "config.json").write_text(CONFIG.model_dump_json())
+    (root / "limits.md").write_text("It knows nothing.\n")
+    train = ["train", "--corpus", str(root / "made"), "--config", str(root / "config.json"), "--set", "fit.epochs=1"]
+    assert main([*train, "--out", str(root / "run")]) == 0
+    publish = ["publish", "--run", str(root / "run"), "--store", str(root / "store"), "--licence", "made=none needed"]
+    assert main([*publish, "--limits", str(root / "limits.md")]) == 0
+    return root
+
+
+def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
+    folder = Store(made / "store").resolve("simple_cnn@1")
+    manifest = verify(folder)
+    assert manifest.training == CONFIG.model_copy(
+        update={"fit": CONFIG.fit.model_copy(update={"epochs": 1})}
+    ).model_dump(mode="json")
+    (corpus,) = manifest.data
+    assert (corpus.name, corpus.licence) == ("made", "none needed")
+    assert set(corpus.protocols) == {"train", "dev"}
+    assert len(manifest.metrics["history"]["dev_eer"]) == 1
+    assert set(manifest.metrics["made"]) == {"dev"}  # this corpus has no eval to report
+    assert "A02" in manifest.metrics["made"]["dev"]["attacks"]
+    # Thresholds come from attacks that training has not seen, and say so.
+    assert "1 attacks not in training" in manifest.output.operating_points["balanced"].measured_on
+
+
+def test_the_card_holds_the_figures_of_the_manifest(made: Path) -> None:
+    folder = Store(made / "store").resolve("simple_cnn@1")
+    manifest, card = verify(folder), (folder / "card.md").read_text()
+    figures = manifest.metrics["made"]["dev"]
+    assert f"| made | dev | 4 | 4 | {figures['eer_percent']:.2f} %" in card
+    assert f"| {manifest.output.operating_points['high_security'].threshold:.3f} |" in card
+    assert "It knows nothing." in card
+    assert "none needed" in card
+
+
+def test_scores_are_written_in_the_format_of_asvspoof_and_read_back(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "scores.txt"
+    score = ["score", "--store", str(made / "store"), "--model", "simple_cnn", "--corpus", str(made / "made")]
+    assert main([*score, "--partition", "dev", "--out", str(out)]) == 0
+    assert [line.split()[1] for line in out.read_text().splitlines()] == [f"dev{n}" for n in range(8)]
+    assert {line.split()[3:5][0] for line in out.read_text().splitlines()} == {"-", "A02"}
+    assert len(read_trials(out)) == 8
+    capsys.readouterr()
+    assert main(["metrics", "--cm", str(out)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    published = verify(Store(made / "store").resolve("simple_cnn")).metrics["made"]["dev"]
+    assert said["eer_percent"] == pytest.approx(published["eer_percent"])
+
+
+def test_evaluate_reports_on_a_published_model(made: Path, tmp_path: Path) -> None:
+    command = ["evaluate", "--store", str(made / "store"), "--model", "simple_cnn@1", "--corpus", str(made / "made")]
+    assert main([*command, "--partition", "dev", "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "simple_cnn@1" in page
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text())
+
+
+def test_a_second_publish_is_the_next_version(made: Path) -> None:
+    assert main(["publish", "--run", str(made / "run"), "--store", str(made / "store")]) == 0
+    assert Store(made / "store").versions("simple_cnn") == [1, 2]
+
+
+def test_input_at_fault_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--corpus", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "A corpus folder holds ASVspoof2019_LA_cm_protocols/. Received:" in said
+    assert "Traceback" not in said
+    assert main(["metrics", "--cm", str(tmp_path / "none.txt")]) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert COMMANDS[command][1] in " ".join(capsys.readouterr().out.split())
