@@ -29,7 +29,7 @@ class Plan:
     cases: tuple[Case, ...]
     starts: int
     load_seconds: float
-    rounds_seconds: float
+    loads_until_seconds: float  # since the run began
     most_rounds: int
     batch_repeats: int
     lengths: tuple[int, ...]  # seconds
@@ -38,8 +38,8 @@ class Plan:
 QUICK = Plan(
     cases=(Case("pcm16", 1, _BOTH), Case("pcm16", 8, _BOTH), Case("pcm16", 8, ("ours",), raw=True)),
     starts=1,
-    load_seconds=1.0,
-    rounds_seconds=18.0,
+    load_seconds=0.8,
+    loads_until_seconds=36.0,
     most_rounds=3,
     batch_repeats=1,
     lengths=(1, 4, 15, 60),
@@ -55,8 +55,8 @@ FULL = Plan(
     ),
     starts=3,
     load_seconds=2.0,
-    rounds_seconds=170.0,
-    most_rounds=7,
+    loads_until_seconds=220.0,
+    most_rounds=9,
     batch_repeats=5,
     lengths=(1, 3, 10, 30, 60, 180, 600),
 )
@@ -64,6 +64,7 @@ FULL = Plan(
 
 def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
     """Measure everything; the servers' own words go to files in `out`."""
+    begun = time.monotonic()
     artifact = Store(store).resolve(model)
     sent = clips.encoded()
     starts: list[Start] = []
@@ -83,13 +84,13 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
         _say("the three" if len(running) == 3 else "the two", "are up; loading them in turn")
         difference = rounds.check_equal(ours, obvious, sent)
         warm = [Case("pcm16", 8, tuple(running))]
-        rounds.interleaved(warm, running, sent, load_seconds=0.5, rounds_seconds=0.0, most_rounds=1)
+        rounds.interleaved(warm, running, sent, load_seconds=0.5, until=0.0, most_rounds=1)
         loads = rounds.interleaved(
             plan.cases,
             running,
             sent,
             load_seconds=plan.load_seconds,
-            rounds_seconds=plan.rounds_seconds,
+            until=begun + plan.loads_until_seconds,
             most_rounds=plan.most_rounds,
         )
         memory = {name: server.memory() for name, server in running.items()}

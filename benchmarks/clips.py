@@ -43,7 +43,7 @@ def speech(seconds: float, *, sample_rate: int, seed: int = 0) -> npt.NDArray[np
         voiced += gain * np.sin(harmonic * phase)
     syllables = np.clip(np.sin(2 * np.pi * 2.1 * time) + 0.35, 0, None)
     waveform = syllables * voiced + 0.004 * (1 + syllables) * rng.standard_normal(time.size)
-    return (0.5 * waveform / np.abs(waveform).max()).astype(np.float32)
+    return np.asarray(0.5 * waveform / np.abs(waveform).max(), np.float32)
 
 
 def encoded(*, seconds: float = 4.0) -> dict[str, Clip]:

@@ -24,8 +24,8 @@ from model_store.detector import Detector, limit_threads
 from service.settings import available_cores
 
 _CALL_CLIPS = 16
-_RATE_SECONDS = 3.0
-_REPEATS_FOR_SECONDS = 60.0  # of audio: short clips are scored several times, and the median counts
+_RATE_SECONDS = 2.0
+_REPEATS_FOR_SECONDS = 40.0  # of audio: short clips are scored several times, and the median counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _COLOURS = {"ours": "#1b6ca8", "obvious": "#c0504d", "obvious, on_batch": "#d9a4
 
 def write(results: Results, folder: Path) -> None:
     """Write all of it into a folder."""
-    text = json.dumps(results.as_json(), indent=1, default=str, allow_nan=True)
+    text = json.dumps(results.as_json(), indent=1)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     (folder / "results.md").write_text("\n".join(markdown(results)) + "\n", encoding="utf-8")
     _plot_throughput(results, folder / "throughput.png")
@@ -39,7 +39,8 @@ def markdown(results: Results) -> Iterator[str]:
         "The obvious service is FastAPI with `librosa.load`, librosa's mel spectrogram and `model.predict` on the same "
         f"weights (`benchmarks/obvious.py`); the two servers' logits differ by {results.logit_difference:.1g} at most. "
         "*on_batch* is the same with `predict_on_batch`. Clips last 4 s. All servers are up all the time and loaded in "
-        "turn, round after round; figures are medians, with the lowest and highest round in brackets."
+        "turn, round after round; figures are medians, with the lowest and highest round in brackets. Ours runs with "
+        "the packages that it ships with, and not with training's (`benchmarks/as_shipped.py`)."
     )
     yield ""
     yield "## Load"

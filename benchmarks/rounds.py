@@ -16,7 +16,7 @@ from benchmarks.clips import Clip, multipart
 from benchmarks.load import Outcome
 from benchmarks.servers import Server
 
-_LEAST_ROUNDS = 3
+_LEAST_ROUNDS = 2
 _LOGIT_TOLERANCE = 1e-3
 
 
@@ -62,16 +62,16 @@ def interleaved(
     clips: dict[str, Clip],
     *,
     load_seconds: float,
-    rounds_seconds: float,
+    until: float,
     most_rounds: int,
 ) -> dict[Case, dict[str, Loads]]:
-    """Load A, B, A, B, ...: rounds begin until the time is up, and three in any case."""
+    """Load A, B, A, B, ...: as many rounds as end before `until`, of `time.monotonic`, and two in any case."""
     found = {case: {name: Loads() for name in case.servers} for case in cases}
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bonafide-benchmark-") as folder:
         for done in range(most_rounds):
-            elapsed = time.monotonic() - begun
-            if done >= _LEAST_ROUNDS and elapsed * (done + 1) / done > rounds_seconds:
+            now = time.monotonic()
+            if done >= _LEAST_ROUNDS and now + (now - begun) / done > until:
                 break
             for case in cases:
                 for name in case.servers:
@@ -94,21 +94,27 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
 
 
 def check_equal(ours: Server, obvious: Server, clips: dict[str, Clip]) -> float:
-    """The greatest difference between the two servers' logits of the same windows.
-
-    Raises
-    ------
-    RuntimeError
-        It is more than 1e-3: they would not be computing the same.
-    """
+    """As `greatest_difference`, of all clips, asked over HTTP."""
     greatest = 0.0
     with httpx.Client(trust_env=False, timeout=60.0) as client:
         for clip in clips.values():
             files = {"file": ("clip", clip.data, clip.media_type)}
             mine = client.post(f"{ours.url}/detect?explain=true", files=files).raise_for_status().json()
             other = client.post(f"{obvious.url}/detect", files=files).raise_for_status().json()
-            pairs = zip(mine["explanation"]["windows"], other["logits"], strict=True)
-            greatest = max(greatest, *(abs(window["logit"] - logit) for window, logit in pairs))
+            logits = [window["logit"] for window in mine["explanation"]["windows"]]
+            greatest = max(greatest, greatest_difference(logits, other["logits"]))
+    return greatest
+
+
+def greatest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The greatest difference between logits of the same windows.
+
+    Raises
+    ------
+    RuntimeError
+        It is more than 1e-3: they are not of the same computation.
+    """
+    greatest = max(abs(mine - other) for mine, other in zip(ours, theirs, strict=True))
     if not greatest <= _LOGIT_TOLERANCE:
         raise RuntimeError(f"Both servers give a window the same logit, ±{_LOGIT_TOLERANCE}. Received: {greatest:.2g}.")
     return greatest

@@ -48,10 +48,10 @@ class Server:
 
 @contextmanager
 def ours(store: Path, model: str, *, log: Path) -> Iterator[Server]:
-    """Our service."""
+    """Our service, in the environment that it ships with."""
     port = _free_port()
     environment = {"BONAFIDE_PORT": str(port), "BONAFIDE_STORE": str(store), "BONAFIDE_MODELS": model}
-    command = [sys.executable, "-m", "service"]
+    command = [sys.executable, "-m", "benchmarks.as_shipped"]
     with _running("ours", command, port=port, ready="/health/ready", environment=environment, log=log) as server:
         yield server
 

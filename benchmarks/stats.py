@@ -1,5 +1,6 @@
 """Figures from rounds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Ours to theirs, round by round: what disturbed a round disturbed both of its halves."""
-    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return [mine / other if other else math.inf for mine, other in zip(ours, theirs, strict=True)]
 
 
 def percentile_ms(latencies: Sequence[float], percent: float) -> float:

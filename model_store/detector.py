@@ -118,7 +118,9 @@ class Detector:
         keras, tensorflow = _runtime()
         loaded = keras.saving.load_model(model, compile=False, safe_mode=True)
         signature = [tensorflow.TensorSpec((None, manifest.input.window_samples), tensorflow.float32)]
-        function = tensorflow.function(lambda windows: loaded(windows, training=False), input_signature=signature)
+        function = tensorflow.function(
+            lambda windows: loaded(windows, training=False), input_signature=signature, autograph=False
+        )
         return cls(manifest, function.get_concrete_function())
 
     def score(self, waveforms: Sequence[Waveform]) -> list[Score]:

@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve until told to stop: 0 after that, 1 if the service could not start, with a sentence that says why."""
+    """Serve until told to stop: 0 after that, another number if it could not start, with a sentence that says why."""
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Serve the models of a store over HTTP. Its settings are environment variables:",

@@ -1,5 +1,6 @@
 """A request's body -> the clips in it, in memory: audio is never spooled to a disk."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import Request
@@ -59,15 +60,19 @@ async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | 
 
 
 async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[bytes, str | None]]:
-    parser = _InMemoryParser(request.headers, request.stream(), max_files=most, max_fields=16)
+    async def whole() -> AsyncGenerator[bytes]:
+        async for chunk in request.stream():
+            yield chunk
+        if not parser.complete:
+            raise MultiPartException("It ends with its closing boundary. Received: none.")
+
+    parser = _InMemoryParser(request.headers, whole(), max_files=most, max_fields=16)
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise ProblemError("malformed_request", f"The multipart body: {error.message}") from None
     except UnicodeError:  # of a charset that decodes nothing, such as "undefined"
         raise ProblemError("malformed_request", "The multipart body's charset is a text encoding.") from None
-    if not parser.complete:
-        raise ProblemError("malformed_request", "A multipart body ends with its closing boundary. Received: none.")
     values = form.getlist(name)
     clips = [(await v.read(), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()

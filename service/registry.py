@@ -1,7 +1,6 @@
 """What is loaded: detectors by the names that requests use."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from model_store.detector import Detector, limit_threads
 from model_store.manifest import CARD_FILE
@@ -34,16 +33,15 @@ class Registry:
         model_store.errors.StoreError
             Naming the first that cannot be believed.
         """
-        limit_threads(settings.threads)
         store = Store(settings.store)
-        loaded: dict[Path, Loaded] = {}
-        for name in settings.models:
-            folder = store.resolve(name)
-            if folder not in loaded:
-                detector = Detector.load(folder)
-                loaded[folder] = Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8"))
-                telemetry.loaded(detector.manifest)
-        return cls(list(loaded.values()))
+        folders = dict.fromkeys(store.resolve(name) for name in settings.models)  # in order, each once
+        limit_threads(settings.threads)
+        loaded = []
+        for folder in folders:
+            detector = Detector.load(folder)
+            loaded.append(Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8")))
+            telemetry.loaded(detector.manifest)
+        return cls(loaded)
 
     def all(self) -> list[Loaded]:
         """Everything loaded; the default first."""

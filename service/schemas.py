@@ -1,13 +1,18 @@
 """What goes over the wire. Names and meaning are the contract: fields are added, never changed."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from model_store.detector import Reason, Verdict
 from model_store.manifest import Manifest, OperatingPoint
 from service.problems import Problem
+
+# Finite: JSON has no other numbers, and pydantic would write null.
+Score = Annotated[
+    FiniteFloat, Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+]
 
 
 class _Wire(BaseModel):
@@ -29,7 +34,7 @@ class SegmentScore(_Wire):
 
     start_seconds: float
     end_seconds: float
-    score: FiniteFloat
+    score: Score
 
 
 class ChannelResult(_Wire):
@@ -38,7 +43,7 @@ class ChannelResult(_Wire):
     channel: int
     verdict: Verdict
     reasons: list[Reason]
-    score: FiniteFloat = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    score: Score
     bonafide: float = Field(description="posterior at equal priors")
     spoof: float = Field(description="posterior at equal priors; the two sum to 1")
     segments: list[SegmentScore]
@@ -101,7 +106,7 @@ class DetectResult(_Wire):
     request_id: str
     verdict: Verdict
     reasons: list[Reason] = Field(description="why the verdict is inconclusive; empty otherwise")
-    score: FiniteFloat = Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
+    score: Score
     bonafide: float = Field(description="posterior at equal priors")
     spoof: float = Field(description="posterior at equal priors; the two sum to 1")
     operating_point: AppliedOperatingPoint

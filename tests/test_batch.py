@@ -1,6 +1,5 @@
 """POST /batch: many clips, in order, none of which can harm another."""
 
-import io
 import json
 import tempfile
 import time
@@ -19,7 +18,9 @@ from tests.serving import Client, serving
 from tests.signals import clip
 
 VOICES = [
-    clip(speech(seconds=1 + n / 20, pitch_hz=90 + 7 * n, tilt=0.3 + n / 40, seed=n, sample_rate=8_000), sample_rate=8_000)
+    clip(
+        speech(seconds=1 + n / 20, pitch_hz=90 + 7 * n, tilt=0.3 + n / 40, seed=n, sample_rate=8_000), sample_rate=8_000
+    )
     for n in range(32)
 ]
 BAD = b"not audio at all"
@@ -65,9 +66,7 @@ def test_parameters_are_for_every_clip(client: Client) -> None:
 
 
 def test_a_stream_has_a_line_for_each_clip(client: Client) -> None:
-    answer = client.post(
-        "/batch", files=files(VOICES[0], BAD, VOICES[1]), headers={"Accept": "application/x-ndjson"}
-    )
+    answer = client.post("/batch", files=files(VOICES[0], BAD, VOICES[1]), headers={"Accept": "application/x-ndjson"})
     assert answer.headers["Content-Type"].startswith("application/x-ndjson")
     items = {item["index"]: item for item in map(json.loads, answer.text.splitlines())}
     assert sorted(items) == [0, 1, 2]
@@ -160,9 +159,8 @@ def test_a_client_that_goes_is_not_worked_for(store: Path, monkeypatch: pytest.M
             begun.clear()
             go_on.clear()
             calls.clear()
-            with httpx.Client(base_url=client.base_url, trust_env=False) as other:
-                with pytest.raises(httpx.ReadTimeout):
-                    other.post(path, timeout=0.5, **request)  # type: ignore[arg-type]
+            with httpx.Client(base_url=client.base_url, trust_env=False) as other, pytest.raises(httpx.ReadTimeout):
+                other.post(path, timeout=0.5, **request)  # type: ignore[arg-type]
             assert begun.wait(10)
             patience = time.monotonic() + 5
             while client.app.state.engine._admitted:

@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from model_store.store import DEFAULT_ROOT
 from service.app import VERSION
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -157,6 +158,8 @@ def test_every_path_that_compose_mounts_is_there() -> None:
     folders = [source for source in sources if source.startswith("./")]
     assert len(folders) == 3
     assert all((ROOT / folder).is_dir() for folder in folders)
+    (store,) = [volume["source"] for volume in volumes if not isinstance(volume, str)]
+    assert store == f"${{STORE:-./{DEFAULT_ROOT.relative_to(ROOT)}}}"
 
 
 def test_prometheus_takes_its_configuration_and_rules() -> None:

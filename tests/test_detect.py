@@ -88,7 +88,9 @@ def test_the_explanation_leads_to_the_score(client: Client) -> None:
 # Ways to send a clip
 
 
-@pytest.mark.parametrize("field", [{"file": ("a.wav", CLIP, "audio/wav")}, {"file": ("a", CLIP)}], ids=["typed", "bare"])
+@pytest.mark.parametrize(
+    "field", [{"file": ("a.wav", CLIP, "audio/wav")}, {"file": ("a", CLIP)}], ids=["typed", "bare"]
+)
 def test_multipart_is_the_same_as_the_body_itself(client: Client, field: dict[str, Any]) -> None:
     answer = client.post("/detect", files=field)
     assert answer.json()["score"] == pytest.approx(detect(client)["score"], abs=1e-4)
@@ -120,7 +122,9 @@ def test_mu_law_is_the_pcm_that_it_decodes_to(client: Client) -> None:
         ("audio/L16;rate=8000", "PCM_16", "BIG"),
     ],
 )
-def test_a_headerless_clip_is_what_its_media_type_says(client: Client, media_type: str, codec: str, endian: str) -> None:
+def test_a_headerless_clip_is_what_its_media_type_says(
+    client: Client, media_type: str, codec: str, endian: str
+) -> None:
     raw = io.BytesIO()
     soundfile.write(raw, VOICE, 8_000, format="RAW", subtype=codec, endian=endian)
     same = detect(client, clip(VOICE, sample_rate=8_000, codec=codec))["score"]

@@ -78,7 +78,12 @@ REQUESTS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("empty_audio", "POST", "/detect", file(b"")),
     ("too_short", "POST", "/detect", {"content": bytes(100), "headers": RAW}),
     ("too_long", "POST", "/detect", {"content": bytes(8_000 * 601), "headers": RAW}),
-    ("non_finite_samples", "POST", "/detect", {"content": clip(np.full(8_000, np.nan), sample_rate=8_000, codec="FLOAT")}),
+    (
+        "non_finite_samples",
+        "POST",
+        "/detect",
+        {"content": clip(np.full(8_000, np.nan), sample_rate=8_000, codec="FLOAT")},
+    ),
     ("sample_rate_out_of_range", "POST", "/detect", {"content": clip(np.zeros(999), sample_rate=999)}),
     ("too_many_channels", "POST", "/detect", {"content": clip(np.zeros((4_000, 3)), sample_rate=8_000)}),
     ("no_such_channel", "POST", "/detect?channel=1", {"content": CLIP}),

@@ -1,0 +1,1 @@
+"""The OpenAPI document as a file, and what writes it."""

@@ -1,0 +1,170 @@
+"""python -m service, as a process: how it starts, what it writes, how it ends."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.made_store import speech
+from tests.signals import clip
+
+ROOT = Path(__file__).parent.parent
+CLIP = clip(speech(seconds=2, sample_rate=8_000), sample_rate=8_000)
+
+
+def environment(**settings: object) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BONAFIDE_")}
+    return kept | {f"BONAFIDE_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run(*arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
+    """A service that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=environment(**{"port": 0, **settings}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class Service:
+    """A process, its standard output, and where it listens."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", out: Path) -> None:
+        self.process, self.out = process, out
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.read_text(encoding="utf-8").splitlines()]
+
+    def url(self) -> str:
+        patience = time.monotonic() + 60
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.out.read_text(encoding="utf-8"))):
+            assert self.process.poll() is None, self.out.read_text(encoding="utf-8")
+            assert time.monotonic() < patience, "it does not listen"
+            time.sleep(0.02)
+        return found[0]
+
+
+@contextmanager
+def started(folder: Path, **settings: object) -> Iterator[Service]:
+    out = folder / "stdout"
+    with out.open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"],
+            cwd=ROOT,
+            env=environment(**{"port": 0, **settings}),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        try:
+            yield Service(process, out)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_it_serves_logs_drains_and_ends(store: Path, tmp_path: Path) -> None:
+    batch = [("files", ("secret-name.wav", CLIP))] * 100
+    with (
+        started(tmp_path, store=store, threads=2, drain_seconds=1.5) as service,
+        httpx.Client(base_url=service.url(), trust_env=False, timeout=60) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert client.get("/health/live").status_code == 200
+        while (answer := client.get("/health/ready")).status_code != 200:
+            assert answer.json()["code"] == "not_ready"
+            time.sleep(0.05)
+        first = client.post("/detect?model=simple_cnn", files={"file": ("secret-name.wav", CLIP)})
+
+        in_work = pool.submit(client.post, "/batch", files=batch)
+        time.sleep(0.1)
+        service.process.send_signal(signal.SIGTERM)
+        patience = time.monotonic() + 1
+        while client.get("/health/ready").status_code != 503:
+            assert time.monotonic() < patience, "it is still ready"
+        assert client.post("/detect", content=CLIP).status_code == 200  # the port is open, and answers
+        assert all(item["result"] for item in in_work.result().json()["results"])
+        assert service.process.wait(20) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{client.base_url}/health/live", trust_env=False)
+
+        lines = service.lines()  # each is JSON
+        assert {(line["logger"], line["message"]) for line in lines} >= {("bonafide", "ready"), ("bonafide", "request")}
+        [line] = [line for line in lines if line.get("request_id") == first.headers["X-Request-ID"]]
+        assert (line["route"], line["status"], line["model"]) == ("/detect", 200, "simple_cnn@1")
+        written = service.out.read_text() + (tmp_path / "stderr").read_text()
+        assert "secret-name" not in written
+        assert "model=simple_cnn" not in written
+        assert "Traceback" not in written
+
+
+def test_a_second_signal_ends_it_at_once(store: Path, tmp_path: Path) -> None:
+    with started(tmp_path, store=store, drain_seconds=60) as service:
+        url = service.url()
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert httpx.get(f"{url}/health/live", trust_env=False).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(2) == 1
+
+
+def critical(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one sentence with which a start failed."""
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    [line] = [line for line in lines if line["level"] in ("ERROR", "CRITICAL")]
+    assert "exc_info" not in line
+    assert "Traceback" not in done.stderr
+    return str(line["message"])
+
+
+def test_a_store_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    done = run(store=tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert re.fullmatch(r"cannot start: The store has .* Received: 'simple_cnn'\.", critical(done))
+
+
+def test_a_flipped_bit_stops_the_start(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    model = tmp_path / "store" / "other_cnn" / "1" / "model.keras"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    done = run(store=tmp_path / "store", models="other_cnn")
+    assert done.returncode == 1
+    assert re.fullmatch(r"cannot start: .* SHA-256 .* Received: .*other_cnn/1/model\.keras .*", critical(done))
+
+
+def test_a_setting_out_of_range_stops_the_start() -> None:
+    done = run(threads=0)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"cannot start: BONAFIDE_THREADS: .* Received: '0'\.\n", done.stderr)
+
+
+def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(store=tmp_path, port=taken.getsockname()[1])
+    assert done.returncode == 3  # uvicorn's; 1 would be for the store
+    assert "address already in use" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_help_needs_no_store() -> None:
+    done = run("--help", store="/nowhere")
+    assert done.returncode == 0
+    assert "BONAFIDE_STORE" in done.stdout
