@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -120,7 +121,8 @@ def _start(server: servers.Server, clip: clips.Clip) -> Start:
 
 def _costs(artifact: Path, lengths: tuple[int, ...]) -> Costs:
     command = [sys.executable, "-m", "benchmarks.cost", str(artifact), "--lengths", *map(str, lengths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the service sets it for itself
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     return Costs(found["model_clips_per_second"], [Length(**length) for length in found["lengths"]])
 

@@ -7,13 +7,10 @@ import argparse
 import dataclasses
 import io
 import json
-import os
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the service has it
 
 import numpy as np
 import soundfile

@@ -56,7 +56,7 @@ async def loaded_model(
     registry: Annotated[Registry, Depends(loaded_registry)],
     model: Annotated[
         str | None,
-        Query(description="family or family@version; see /models for what is loaded and for the default"),
+        Query(description="family@version, or family for the first of it in /models; by default the first of all"),
     ] = None,
 ) -> Loaded:
     """The model that a request names."""

@@ -32,7 +32,7 @@ class Telemetry:
         )
         self.stages = Histogram(
             "bonafide_stage_seconds",
-            "Time of a stage of a clip: decode, queue or infer.",
+            "Time of a stage: a clip's decode and queue, and a detector's call, infer.",
             ("stage",),
             buckets=_SECONDS,
             registry=self.registry,
@@ -56,7 +56,7 @@ class Telemetry:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )
-        self.waiting = Gauge("bonafide_queue_clips", "Waveforms waiting for a detector.", registry=self.registry)
+        self.waiting = Gauge("bonafide_queue_clips", "Clips in work or waiting.", registry=self.registry)
         self.ready = Gauge("bonafide_ready", "1 when requests are taken.", registry=self.registry)
         self.models = Gauge("bonafide_models_loaded", "Detectors loaded.", registry=self.registry)
         self.model_info = Gauge(

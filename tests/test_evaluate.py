@@ -199,8 +199,8 @@ def test_a_report_on_an_artifact_takes_its_threshold_and_history_from_the_manife
 ) -> None:
     asked: list[Any] = []
 
-    def score_corpus(store: Path, model: str, corpus: Path, partition: str) -> list[Trial]:
-        asked.append((store, model, corpus, partition))
+    def score_corpus(store: Path, model: str, corpus: Path, partition: str, *, channel: str) -> list[Trial]:
+        asked.append((store, model, corpus, partition, channel))
         return trials
 
     def read_manifest(folder: Path) -> SimpleNamespace:
@@ -217,8 +217,8 @@ def test_a_report_on_an_artifact_takes_its_threshold_and_history_from_the_manife
     words = ("--store", tmp_path, "--model", "cnn", "--out", tmp_path / "out")
     with pytest.raises(ValueError, match="needs a --corpus"):
         run(arguments(*words))
-    assert run(arguments(*words, "--corpus", tmp_path / "made" / "LA")) == 0
-    assert asked == [(tmp_path, "cnn@2", tmp_path / "made" / "LA", "eval")]
+    assert run(arguments(*words, "--corpus", tmp_path / "made" / "LA", "--channel", "telephone")) == 0
+    assert asked == [(tmp_path, "cnn@2", tmp_path / "made" / "LA", "eval", "telephone")]
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert figures["threshold"] == -1
     assert figures["history"] == HISTORY
@@ -226,7 +226,7 @@ def test_a_report_on_an_artifact_takes_its_threshold_and_history_from_the_manife
         "system": "cnn@2",
         "corpus": "made",
         "partition": "eval",
-        "channel": "as recorded",
+        "channel": "through 8 kHz mu-law",
         "operating_point": "the artifact's balanced operating point",
     }
 

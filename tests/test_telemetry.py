@@ -31,7 +31,8 @@ def test_a_request_id_is_taken(client: Client, path: str) -> None:
 @pytest.mark.parametrize("given", ["", "two words", 65 * "x", "n\u00e4me", "a/b", "a\tb"])
 def test_a_request_id_of_another_shape_is_replaced(client: Client, given: str) -> None:
     made = [
-        client.get("/health/live", headers=[(b"X-Request-ID", given.encode())]).headers["X-Request-ID"] for _ in range(2)
+        client.get("/health/live", headers=[(b"X-Request-ID", given.encode())]).headers["X-Request-ID"]
+        for _ in range(2)
     ]
     assert [len(one) for one in made] == [26, 26]  # ULIDs
     assert given not in made
@@ -85,7 +86,11 @@ def test_metrics_count_what_happened(store: Path) -> None:
 def test_clients_cannot_make_labels(client: Client) -> None:
     def routes() -> Counter[str]:
         return Counter(
-            label for name, labels in metrics(client) if name.endswith("_count") for key, label in labels if key == "route"
+            label
+            for name, labels in metrics(client)
+            if name.endswith("_count")
+            for key, label in labels
+            if key == "route"
         )
 
     client.get("/nowhere")

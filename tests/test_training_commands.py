@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from model_store import audio
 from model_store.store import Store, verify
 from tests.made_store import CONFIG, make_corpus
 from training.__main__ import COMMANDS, main
+from training.score import as_telephone, score_corpus
 from training.trials import read_trials
 
 
@@ -65,6 +68,23 @@ def test_scores_are_written_in_the_format_of_asvspoof_and_read_back(
     said = json.loads(capsys.readouterr().out)
     published = verify(Store(made / "store").resolve("simple_cnn")).metrics["made"]["dev"]
     assert said["eer_percent"] == pytest.approx(published["eer_percent"])
+
+
+def test_the_telephone_takes_what_lies_above_4_khz(made: Path) -> None:
+    original = sorted((made / "made" / "ASVspoof2019_LA_dev" / "flac").iterdir())[1]
+    clip = audio.decode(as_telephone(original), sample_rate=16_000)
+    assert (clip.format, clip.sample_rate) == ("WAV/ULAW", 8_000)
+    spectrum = np.abs(np.fft.rfft(clip.waveforms[0])) ** 2
+    assert spectrum[len(spectrum) // 2 + 200 :].sum() < 1e-4 * spectrum.sum()
+
+
+def test_scores_through_the_telephone_are_other_scores(made: Path) -> None:
+    wide, narrow = (
+        score_corpus(made / "store", "simple_cnn", made / "made", "dev", channel=channel)
+        for channel in ("original", "telephone")
+    )
+    assert [t.utterance for t in wide] == [t.utterance for t in narrow]
+    assert [t.score for t in wide] != [t.score for t in narrow]
 
 
 def test_evaluate_reports_on_a_published_model(made: Path, tmp_path: Path) -> None:

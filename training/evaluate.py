@@ -21,6 +21,7 @@ from training.tandem import AsvScores, read_asv_scores
 from training.trials import Scores, Trial, read_trials
 
 GIVEN_THRESHOLD = "a threshold given for this report"
+CHANNELS = {"original": "as recorded", "telephone": "through 8 kHz mu-law"}
 
 History = Mapping[str, Sequence[float]]
 
@@ -148,7 +149,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report is written")
     parser.add_argument("--system", help="the report's name for what gave the scores")
     parser.add_argument("--corpus-name", help="the report's name for the corpus")
-    parser.add_argument("--channel", help="the report's words for what the clips went through")
+    parser.add_argument(
+        "--channel", choices=list(CHANNELS), default="original", help="telephone: score each clip as 8 kHz mu-law"
+    )
+    parser.add_argument("--channel-name", help="the report's words for what the clips of --scores went through")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -182,7 +186,7 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
             system=args.system or args.scores.name,
             corpus=args.corpus_name or "a corpus that was not named",
             partition=args.partition or "unnamed",
-            channel=args.channel or "through a channel that was not named",
+            channel=args.channel_name or "through a channel that was not named",
             operating_point=GIVEN_THRESHOLD,
         )
         return _Scored(read_trials(args.scores), args.threshold, subject, None)
@@ -199,11 +203,11 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
         system=args.system or manifest.name,
         corpus=args.corpus_name or (folder.parent.name if folder.name == "LA" else folder.name),
         partition=partition,
-        channel=args.channel or "as recorded",
+        channel=CHANNELS[args.channel],
         operating_point="the artifact's balanced operating point" if args.threshold is None else GIVEN_THRESHOLD,
     )
     return _Scored(
-        score_corpus(args.store, manifest.name, args.corpus, partition),
+        score_corpus(args.store, manifest.name, args.corpus, partition, channel=args.channel),
         balanced if args.threshold is None else args.threshold,
         subject,
         manifest.metrics.get("history"),

@@ -79,7 +79,9 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
         # Each file is replaced whole, and last.keras, which counts the epochs, comes last: a run that is killed
         # in between repeats the epoch and writes the same again.
         if figures["dev_eer"] <= min(history["dev_eer"]):
-            _replace(run / "best.keras", lambda path: model.save(path, include_optimizer=False))
+            # A view of the same weights that was never compiled: an artifact has no use for an optimizer.
+            bare = keras.Model(model.inputs, model.outputs, name=model.name)
+            _replace(run / "best.keras", bare.save)
         _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
         _replace(run / "last.keras", model.save)
     return run / "best.keras"

@@ -1,11 +1,14 @@
 """python -m training score: a partition through the serving detector -> an ASVspoof score file."""
 
 import argparse
+import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Literal, get_args
 
+import soundfile
 from tqdm import tqdm
 
 from model_store import audio
@@ -14,28 +17,37 @@ from model_store.store import DEFAULT_ROOT, Store
 from training.corpus import PARTITIONS, Partition, Utterance, read_partition
 from training.trials import Trial, write_trials
 
+Channel = Literal["original", "telephone"]
+
 _AT_A_TIME = 32
+_TELEPHONE_RATE = 8_000
 
 
-def score_corpus(store: Path, model: str, corpus: Path, partition: Partition) -> list[Trial]:
+def score_corpus(
+    store: Path, model: str, corpus: Path, partition: Partition, *, channel: Channel = "original"
+) -> list[Trial]:
     """Score a partition with a published artifact, as the service would.
 
     Parameters
     ----------
     model : ``family`` or ``family@version``
+    channel : ``original``, the clips as they are; or ``telephone``, each as an 8 kHz mu-law WAV of it (ITU-T G.711)
 
     Returns
     -------
     A trial for each utterance, in the protocol's order; the scores are calibrated.
     """
-    return score_utterances(Detector.load(Store(store).resolve(model)), read_partition(corpus, partition))
+    detector = Detector.load(Store(store).resolve(model))
+    return score_utterances(detector, read_partition(corpus, partition), channel=channel)
 
 
-def score_utterances(detector: Detector, utterances: Sequence[Utterance]) -> list[Trial]:
+def score_utterances(
+    detector: Detector, utterances: Sequence[Utterance], *, channel: Channel = "original"
+) -> list[Trial]:
     """Score utterances that have a file, in the order given."""
     trials = []
     progress = tqdm(total=len(utterances), desc="score", unit="clip", disable=None)
-    prepared = _prepared(detector, utterances)
+    prepared = _prepared(detector, utterances, channel=channel)
     waiting = iter(utterances)
     while clips := list(islice(prepared, _AT_A_TIME)):
         for score in detector.score_prepared(clips):
@@ -54,22 +66,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="family or family@version")
     parser.add_argument("--corpus", type=Path, required=True, help="folder in the ASVspoof 2019 LA layout")
     parser.add_argument("--partition", choices=PARTITIONS, default="eval")
+    parser.add_argument(
+        "--channel", choices=get_args(Channel), default="original", help="telephone: each clip as 8 kHz mu-law first"
+    )
     parser.add_argument("--out", type=Path, required=True, help="score file to write; .gz compresses it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    write_trials(args.out, score_corpus(args.store, args.model, args.corpus, args.partition))
+    write_trials(args.out, score_corpus(args.store, args.model, args.corpus, args.partition, channel=args.channel))
     return 0
 
 
-def _prepared(detector: Detector, utterances: Sequence[Utterance]) -> Iterator[Prepared]:
+def as_telephone(path: Path) -> bytes:
+    """An audio file as an 8 kHz mu-law WAV, first channel, as a telephone network would have carried it."""
+    waveform = audio.decode(path, sample_rate=_TELEPHONE_RATE, channel=0).waveforms[0]
+    wav = io.BytesIO()
+    soundfile.write(wav, waveform, _TELEPHONE_RATE, format="WAV", subtype="ULAW")
+    return wav.getvalue()
+
+
+def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: Channel) -> Iterator[Prepared]:
     """Decode ahead in threads, but only a few calls' worth: a partition need not fit in memory."""
 
     def prepare(utterance: Utterance) -> Prepared:
         if utterance.path is None:
             raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
-        clip = audio.decode(utterance.path, sample_rate=detector.manifest.input.sample_rate, channel=0)
+        source = utterance.path if channel == "original" else as_telephone(utterance.path)
+        clip = audio.decode(source, sample_rate=detector.manifest.input.sample_rate, channel=0)
         return detector.prepare(clip.waveforms[0])
 
     with ThreadPoolExecutor() as pool:
