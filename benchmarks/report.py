@@ -15,6 +15,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 _LINEAR_FROM_SECONDS = 10.0  # below, what a call costs however short the clip is hides the growth
+_QUIET_SHARE = 0.1
 _COLOURS = {"ours": "#1b6ca8", "obvious": "#c0504d", "obvious, on_batch": "#d9a441"}
 
 
@@ -51,10 +52,9 @@ def markdown(results: Results) -> Iterator[str]:
     )
     all_loads = [loads for by_server in results.loads.values() for loads in by_server.values()]
     client_ms = [ms for loads in all_loads for ms in loads.client_cpu_ms]
-    others = [share for loads in all_loads for share in loads.others_share]
     yield (
         f"The client ran on the same cores, in a process of its own, for {stats.spread(client_ms):.2f} ms of CPU time "
-        f"a request. Other processes took {100 * float(np.median(others)):.0f} % of the machine meanwhile."
+        f"a request. {_disturbance([share for loads in all_loads for share in loads.others_share])}"
     )
     yield ""
     yield "## Start and memory"
@@ -78,6 +78,15 @@ def markdown(results: Results) -> Iterator[str]:
     yield "## Machine"
     yield ""
     yield from _table(("", ""), ({"model": results.model} | results.machine).items())
+
+
+def _disturbance(shares: Sequence[float]) -> str:
+    """How much of the machine others took, and what that does to the figures."""
+    share = float(np.median(shares))
+    taken = f"Other processes took {100 * share:.0f} % of the machine's CPU time during the median load."
+    if share < _QUIET_SHARE:
+        return taken
+    return f"{taken} **That is not a quiet machine**: ours loses more by it, since it uses every core."
 
 
 def _load_rows(results: Results) -> Iterator[tuple[str, ...]]:

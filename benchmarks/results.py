@@ -50,7 +50,7 @@ class Results:
         ready = stats.spread([start.ready_seconds for start in self.starts["ours"]])
         memory = self.memory["ours"].rss_mb
         return [
-            Goal("throughput at 8 clients, ours / obvious", "≥ 10", f"{ratio:.1f}", ratio.median >= 10),
+            Goal("throughput at 8 clients, ours / obvious", "≥ 10", f"{ratio:.2f}", ratio.median >= 10),
             Goal("requests that failed", "0", str(errors), errors == 0),
             Goal("start to ready", "< 15 s", f"{ready:.1f} s", ready.median < 15),
             Goal("resident after load", "< 800 MB", f"{memory:.0f} MB", memory < 800),

@@ -213,8 +213,16 @@ def test_goals_are_met_or_missed() -> None:
 def test_the_report_is_written(tmp_path: Path) -> None:
     report.write(_results(ours=[100.0, 120.0, 230.0]), tmp_path)
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "| throughput at 8 clients, ours / obvious | ≥ 10 | 11.5 (10.0 to 12.0) | met |" in text
+    assert "| throughput at 8 clients, ours / obvious | ≥ 10 | 11.50 (10.00 to 12.00) | met |" in text
     assert "110 (100 to 120) clips/s, 55 % of the 200" in text
     assert "to the power of 1.00" in text
     assert json.loads((tmp_path / "results.json").read_text())["loads"][0]["throughput"] == [100.0, 120.0, 230.0]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("throughput.png", "lengths.png"))
+
+
+@pytest.mark.parametrize(("share", "quiet"), [(0.05, True), (0.4, False)])
+def test_a_run_beside_others_says_so(share: float, quiet: bool) -> None:
+    results = _results(ours=[100.0, 120.0, 230.0])
+    for loads in next(iter(results.loads.values())).values():
+        loads.others_share = [share]
+    assert ("not a quiet machine" in "\n".join(report.markdown(results))) is not quiet
