@@ -101,7 +101,7 @@ def _load_rows(results: Results) -> Iterator[tuple[str, ...]]:
                 f"{results.ratio(case, name):.1f}" if compared else "",
                 f"{stats.percentile_ms(loads.latencies, 50):.1f}",
                 f"{stats.percentile_ms(loads.latencies, 99):.1f}",
-                f"{stats.spread(loads.server_cpu_ms):.1f}" if loads.server_cpu_ms else "none succeeded",
+                f"{stats.spread(loads.server_cpu_ms):.1f}",
                 str(loads.errors),
             )
 
@@ -167,7 +167,7 @@ def _plot_throughput(results: Results, path: Path) -> None:
     axes.set_xticks(range(len(cases)), [str(case).replace(", ", "\n", 1) for case in cases])
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    axes.legend(unique.values(), unique.keys())
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
     axes.set_title(f"Throughput, 4 s clips, {results.model}: medians, bars from lowest to highest round")
     figure.savefig(path, dpi=120)
     plt.close(figure)

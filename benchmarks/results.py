@@ -85,8 +85,8 @@ def _load_json(loads: Loads) -> dict[str, Any]:
     return {
         "requests": len(loads.latencies),
         "errors": loads.errors,
-        "p50_ms": stats.percentile_ms(loads.latencies, 50) if loads.latencies else None,
-        "p99_ms": stats.percentile_ms(loads.latencies, 99) if loads.latencies else None,
+        "p50_ms": stats.percentile_ms(loads.latencies, 50),
+        "p99_ms": stats.percentile_ms(loads.latencies, 99),
         "throughput": loads.throughput,
         "server_cpu_ms": loads.server_cpu_ms,
         "client_cpu_ms": loads.client_cpu_ms,

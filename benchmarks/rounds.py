@@ -45,13 +45,12 @@ class Loads:
     errors: int = 0
 
     def add(self, outcome: Outcome, *, server_cpu_seconds: float) -> None:
-        """Count one round in. A round in which nothing succeeded has a throughput, and no cost of a request."""
+        """Count one round in."""
         self.throughput.append(outcome.throughput)
         self.errors += outcome.errors
         self.latencies += outcome.latencies
-        if answered := len(outcome.latencies):
-            self.server_cpu_ms.append(1e3 * server_cpu_seconds / answered)
-            self.client_cpu_ms.append(1e3 * outcome.cpu_seconds / answered)
+        self.server_cpu_ms.append(1e3 * server_cpu_seconds / len(outcome.latencies))
+        self.client_cpu_ms.append(1e3 * outcome.cpu_seconds / len(outcome.latencies))
         others = outcome.machine_busy_seconds - server_cpu_seconds - outcome.cpu_seconds
         self.others_share.append(max(0.0, others) / (outcome.elapsed_seconds * (os.cpu_count() or 1)))
 
@@ -80,7 +79,13 @@ def interleaved(
 
 
 def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *, seconds: float, folder: Path) -> None:
-    """Load a server once, by a client in a process of its own."""
+    """Load a server once, by a client in a process of its own.
+
+    Raises
+    ------
+    RuntimeError
+        Not one request succeeded.
+    """
     clip = clips[case.clip]
     body, content_type = (clip.data, clip.media_type) if case.raw else multipart("file", [clip])
     path = folder / f"{case.clip}-{'raw' if case.raw else 'multipart'}"
@@ -90,6 +95,8 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
     begun_cpu = server.cpu_seconds()
     client = subprocess.run([*command, *(str(option) for option in options)], stdout=subprocess.PIPE, check=True)
     outcome = Outcome(**json.loads(client.stdout))
+    if not outcome.latencies:
+        raise RuntimeError(f"A server answers. Received: {outcome.errors} errors and no answer from {server.name!r}.")
     loads.add(outcome, server_cpu_seconds=server.cpu_seconds() - begun_cpu)
 
 

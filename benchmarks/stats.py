@@ -1,6 +1,5 @@
 """Figures from rounds."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,12 +33,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Ours to theirs, round by round: what disturbed a round disturbed both of its halves."""
-    return [mine / other if other else math.inf for mine, other in zip(ours, theirs, strict=True)]
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
 
 
 def percentile_ms(latencies: Sequence[float], percent: float) -> float:
-    """A percentile of latencies in seconds, in milliseconds; NaN of none."""
-    return 1e3 * float(np.percentile(latencies, percent)) if latencies else float("nan")
+    """A percentile of latencies in seconds, in milliseconds."""
+    return 1e3 * float(np.percentile(latencies, percent))
 
 
 def growth(lengths: Sequence[float], costs: Sequence[float]) -> float:

@@ -64,6 +64,7 @@ def main() -> int:
         port=settings.port,
         log_config=log_config(settings.log_level),
         access_log=False,
+        timeout_keep_alive=75,  # longer than a balancer keeps its connections idle, 60 s for an ALB
         server_header=False,
     )
     Server(config, app).run()

@@ -19,6 +19,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry, log
 
 VERSION = "0.1.0"
+_CALLERS = 2  # threads that call detectors, each call with threads of its own
 _DESCRIPTION = (
     "Tells a person's voice from a synthetic or converted one. Send a few seconds of one caller's speech; "
     "branch on `verdict`, keep the rest for your audit. A `score` above 0 speaks for bonafide. Errors are "
@@ -36,14 +37,13 @@ def create_app(settings: Settings) -> FastAPI:
         title="Bonafide",
         version=VERSION,
         description=_DESCRIPTION,
-        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
         responses=problems.responses("internal_error"),
         lifespan=_lifespan,
         redoc_url=None,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     telemetry = Telemetry()
-    engine = Engine(telemetry, max_clips=settings.max_queue_clips)
+    engine = Engine(telemetry, max_clips=settings.max_queue_clips, threads=min(settings.threads, _CALLERS))
     app.state.settings = settings
     app.state.telemetry = telemetry
     app.state.engine = engine

@@ -1,8 +1,8 @@
 """The bounded queue in front of the detectors: admission, and calls shared by whoever waits.
 
-One thread makes the calls, since a compiled call already uses the cores it is given. It takes whatever waits for
-the same detector in one call and never waits for more: alone, a clip is scored at once; under load, calls
-grow by themselves.
+A few threads make the calls: while one gathers clips or answers, another keeps the cores busy. Each takes what waits
+for the same detector in one call, up to a few clips, and never waits for more: alone, a clip is scored at once; under
+load, calls grow by themselves.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from model_store.detector import Detector, Prepared, Score
 from service.problems import ProblemError
 from service.telemetry import Telemetry
 
-_CALL_CLIPS = 32
+_CALL_CLIPS = 4  # in one call: more gain nothing, and would leave the other threads without work
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,30 @@ class _Job:
 
 
 class Engine:
-    """Scores for coroutines, from a thread of its own between `start` and `stop`."""
+    """Scores for coroutines, from threads of its own between `start` and `stop`."""
 
-    def __init__(self, telemetry: Telemetry, *, max_clips: int) -> None:
+    def __init__(self, telemetry: Telemetry, *, max_clips: int, threads: int) -> None:
         self._telemetry = telemetry
         self._max_clips = max_clips
         self._admitted = 0
         self._jobs: deque[_Job] = deque()
         self._changed = Condition()
         self._running = False
-        self._thread: Thread | None = None
+        self._threads = [Thread(target=self._work, name=f"engine-{n}", daemon=True) for n in range(threads)]
 
     def start(self) -> None:
         """Begin to take work."""
         self._running = True
-        self._thread = Thread(target=self._work, name="engine", daemon=True)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish what waits, then end."""
         with self._changed:
             self._running = False
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     @contextmanager
     def admitted(self) -> Iterator[None]:

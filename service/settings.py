@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     )
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 
-    max_body_bytes: int = Field(default=32 << 20, ge=1, description="bytes of a request's body, or 413")
+    max_body_bytes: int = Field(default=64 << 20, ge=1, description="bytes of a request's body, or 413")
     max_batch_clips: int = Field(default=500, ge=1, description="clips in one batch, or 400")
     max_clip_seconds: _Seconds = Field(default=600.0, gt=0, description="seconds of one clip, or 422")
     max_queue_clips: int = Field(default=64, ge=1, description="clips in work or waiting at a time, or 429")

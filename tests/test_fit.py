@@ -13,7 +13,7 @@ from training.dataset import Recording
 
 RATE = 16_000
 CONFIG = Config(
-    family_options={"filters": [4, 4, 4, 4], "dense": 8, "dropout": 0.1},
+    family_options={"filters": [4, 4, 4, 4], "pools": [[2, 2]] * 4, "dense": 8, "dropout": 0.1},
     input=InputConfig(window_seconds=0.5, hop_seconds=0.25),
     front_end=FrontEndConfig(bands=20),
     augment=AugmentConfig(noise=0.5),

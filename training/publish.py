@@ -1,8 +1,8 @@
 """python -m training publish: a run -> an artifact in a store.
 
-Between the two: the model is read back from disk, dev is scored with the serving detector, the calibration and the
-operating points are fitted on it, the figures are reported on eval, which nothing before this has looked at, and
-the complete artifact has to load and answer its probe before it gets its version.
+Between the two: the model is read back from disk and its batch normalisation folded, dev is scored with the serving
+detector, the calibration and the operating points are fitted on it, the figures are reported on eval, which nothing
+before this has looked at, and the complete artifact has to load and answer its probe before it gets its version.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from training.card import card
 from training.config import Config
 from training.corpus import attacks, protocol_path, read_partition
 from training.fit import read_history
+from training.fold import fold
 from training.metrics import error_rates
 from training.score import score_utterances
 from training.summary import summarise
@@ -63,7 +64,9 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
     ]
     draft = _draft(config, corpora, licences)
-    detector = Detector.unverified(run / "best.keras", draft)
+    model = run / "folded.keras"
+    fold(keras.saving.load_model(run / "best.keras", compile=False)).save(model)
+    detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
     learned = {attack for c in corpora for attack in attacks(read_partition(c.path, "train"))}
@@ -87,7 +90,7 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         )
 
     return Store(store).publish(
-        model=run / "best.keras",
+        model=model,
         manifest=manifest,
         card=lambda complete: card(complete, limits=limits),
         check=Detector.load,

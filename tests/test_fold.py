@@ -1,0 +1,48 @@
+import keras
+import numpy as np
+import pytest
+
+from training.config import Config, InputConfig
+from training.families import FAMILIES, build
+from training.fold import fold
+
+NOISE = (np.random.default_rng(1).standard_normal((3, 16_000)) * 0.1).astype(np.float32)
+SMALL = {"simple_cnn": {"filters": [4, 4, 4, 4], "dense": 8}}
+
+
+def trained(family: str) -> keras.Model:
+    """A model whose batch normalisation has seen something: constants that a mistake would not get past."""
+    model = build(
+        Config(family=family, family_options=SMALL.get(family, {}), input=InputConfig(window_seconds=1, hop_seconds=1))
+    )
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weights.shape) for weights in layer.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folded_model_gives_the_same_logits_and_normalises_no_convolution(family: str) -> None:
+    model = trained(family)
+    folded = fold(model)
+    before, after = (np.asarray(m(NOISE, training=False)) for m in (model, folded))
+    assert np.allclose(before, after, rtol=1e-3, atol=1e-4)
+    assert any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+
+
+def test_a_convolution_that_is_heard_elsewhere_too_keeps_its_normalisation() -> None:
+    waveform = keras.Input((16,))
+    image = keras.layers.Reshape((4, 4, 1))(waveform)
+    convolved = keras.layers.Conv2D(2, 3, name="heard_twice")(image)
+    normalised = keras.layers.BatchNormalization(name="kept")(convolved)
+    logit = keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.Add()([convolved, normalised])))
+    model = keras.Model(waveform, logit)
+    assert fold(model).get_layer("kept")
+
+
+def test_a_fold_that_goes_wrong_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.fold._folded_weights", lambda c, n: (c.get_weights()[0], np.zeros(c.filters)))
+    with pytest.raises(ValueError, match="gives the logits of its original"):
+        fold(trained("simple_cnn"))
