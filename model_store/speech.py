@@ -5,6 +5,7 @@ spoofs and must never be called bonafide, so the verdict asks here first.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
     speech = np.zeros_like(loud)
     tonal = _tonal(spectra)
     if loud.any() and levels[loud].std() > _MODULATION_DB and tonal[loud].mean() < _TONAL_SHARE_OF_CLIP:
-        voiced = loud & _voiced(spectra, window, sample_rate=sample_rate) & ~tonal
+        voiced = loud & _voiced(spectra, sample_rate=sample_rate) & ~tonal
         near = np.convolve(voiced, np.ones(2 * _REACH_FRAMES + 1))[_REACH_FRAMES:-_REACH_FRAMES]
         speech = loud & (near > 0.5)
     return Condition(
@@ -87,20 +88,38 @@ def _frames(waveform: Waveform, *, sample_rate: int) -> npt.NDArray[np.float32]:
     return np.pad(waveform, (0, -waveform.size % length)).reshape(-1, length)
 
 
-def _voiced(
-    spectra: npt.NDArray[np.float32], window: npt.NDArray[np.float32], *, sample_rate: int
-) -> npt.NDArray[np.bool_]:
+def _voiced(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> npt.NDArray[np.bool_]:
     """Whether each frame's autocorrelation peaks at a pitch, relative to the window's own (Rabiner 1977).
 
-    It is the transform of the power spectrum. Nothing is padded: what wraps around is what the window has
-    tapered away.
+    It is the transform of the power spectrum, and only the lags of a pitch are needed: a product of matrices.
+    Nothing is padded: what wraps around is what the window has tapered away.
     """
-    emphasis = np.square(np.abs(1 - 0.97 * np.exp(-1j * np.linspace(0, np.pi, spectra.shape[1])))).astype(np.float32)
-    shortest, longest = (round(sample_rate / hz) for hz in reversed(_PITCH_HZ))
-    correlation = np.fft.irfft(spectra * emphasis)[:, : longest + 1]
-    own = np.fft.irfft(np.square(np.abs(np.fft.rfft(window))))[: longest + 1]
-    normalised = correlation[:, shortest:] / (correlation[:, :1] + 1e-20) * (own[0] / own[shortest:])
+    lags, own = _lags(2 * (spectra.shape[1] - 1), sample_rate)
+    correlation = spectra @ lags
+    normalised = correlation[:, 1:] / (correlation[:, :1] + 1e-20) / own
     return np.asarray(normalised.max(axis=1) > _PERIODICITY)
+
+
+@cache
+def _lags(frame_samples: int, sample_rate: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Power spectrum (frames, bins) -> autocorrelation at lag 0 and at each of a pitch, after pre-emphasis.
+
+    Returns
+    -------
+    matrix : float32 (bins, 1 + lags)
+    own : float32 (lags,)
+        The window's autocorrelation, relative to that at lag 0.
+    """
+    shortest, longest = (round(sample_rate / hz) for hz in reversed(_PITCH_HZ))
+    lags = np.array([0, *range(shortest, longest + 1)])
+    radians = np.linspace(0, np.pi, frame_samples // 2 + 1)
+    weight = np.full(radians.size, 2.0)  # each bin stands for its conjugate too, but the first and the last
+    weight[[0, -1]] = 1
+    emphasis = np.square(np.abs(1 - 0.97 * np.exp(-1j * radians)))
+    cosines = np.cos(np.outer(radians, lags))
+    window = np.square(np.abs(np.fft.rfft(np.hanning(frame_samples)))) * weight @ cosines
+    matrix = (weight * emphasis)[:, None] * cosines
+    return matrix.astype(np.float32), (window[1:] / window[0]).astype(np.float32)
 
 
 def _tonal(spectra: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -48,7 +48,7 @@ def cut(waveform: Waveform, *, window_samples: int, hop_samples: int) -> npt.NDA
     if waveform.size < window_samples:
         waveform = np.resize(waveform, window_samples)
     first = starts(waveform.size, window_samples=window_samples, hop_samples=hop_samples)
-    return np.lib.stride_tricks.sliding_window_view(waveform, window_samples)[first]
+    return np.stack([waveform[start : start + window_samples] for start in first])
 
 
 def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
