@@ -80,7 +80,7 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
         # in between repeats the epoch and writes the same again.
         if figures["dev_eer"] <= min(history["dev_eer"]):
             # A view of the same weights that was never compiled: an artifact has no use for an optimizer.
-            bare = keras.Model(model.inputs, model.outputs, name=model.name)
+            bare = keras.Model(model.input, model.output, name=model.name)
             _replace(run / "best.keras", bare.save)
         _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
         _replace(run / "last.keras", model.save)
