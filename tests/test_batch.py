@@ -149,7 +149,7 @@ def test_a_client_that_goes_is_not_worked_for(store: Path, monkeypatch: pytest.M
         go_on.wait(10)
         return usual(self, clips)
 
-    with serving(store) as client:
+    with serving(store, threads=1) as client:
         monkeypatch.setattr(Detector, "score_prepared", held)
         for path, request in (
             ("/detect", {"content": VOICES[1]}),
