@@ -24,7 +24,7 @@ _CALL_WINDOWS = 8  # in one compiled call: more are no faster, and take more mem
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A window of a clip."""
+    """A window of a clip, at its place in the clip as it came."""
 
     start_seconds: float
     end_seconds: float
@@ -65,9 +65,10 @@ class Score:
 class Prepared:
     """A waveform on its way to the model: its windows, and what was measured of it besides."""
 
-    samples: int
+    start: int  # sample of the waveform that the trimmed part begins with
+    samples: int  # of the trimmed part
     windows: npt.NDArray[np.float32]  # (k, window_samples)
-    condition: speech.Condition
+    condition: speech.Condition  # of the trimmed part
 
 
 class Detector:
@@ -139,10 +140,12 @@ class Detector:
     def prepare(self, waveform: Waveform) -> Prepared:
         """The part of scoring that needs no model, for callers that have a thread to spare for it."""
         shape = self.manifest.input
+        part, start = windows.trim(waveform)
         return Prepared(
-            samples=waveform.size,
-            windows=windows.cut(waveform, window_samples=shape.window_samples, hop_samples=shape.hop_samples),
-            condition=speech.measure(waveform, sample_rate=shape.sample_rate),
+            start=start,
+            samples=part.size,
+            windows=windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples),
+            condition=speech.measure(part, sample_rate=shape.sample_rate),
         )
 
     def score_prepared(self, clips: Sequence[Prepared]) -> list[Score]:
@@ -166,13 +169,15 @@ class Detector:
 
     def _score(self, clip: Prepared, logits: npt.NDArray[np.float32]) -> Score:
         shape, calibration, condition = self.manifest.input, self.manifest.output.calibration, clip.condition
+        offset = clip.start / shape.sample_rate
         first = windows.starts(clip.samples, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
         segments = []
         for start, logit in zip(first, logits.tolist(), strict=True):
             begin = start / shape.sample_rate
             end = min(start + shape.window_samples, clip.samples) / shape.sample_rate
             value = calibration.slope * logit + calibration.intercept
-            segments.append(Segment(begin, end, value, logit, condition.speech_between(begin, end)))
+            spoken = condition.speech_between(begin, end)
+            segments.append(Segment(offset + begin, offset + end, value, logit, spoken))
         logit = windows.pool(logits, np.array([segment.speech_seconds for segment in segments]))
         return Score(
             value=calibration.slope * logit + calibration.intercept,

@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,16 +81,29 @@ def test_level_does_not_move_a_score(detector: Detector) -> None:
     assert loud.value == pytest.approx(quiet.value, abs=0.01)
 
 
+def test_silence_around_a_clip_moves_neither_its_score_nor_what_the_segments_are_of(detector: Detector) -> None:
+    alone, padded = detector.score([VOICE, np.pad(VOICE, (8_123, 4_001))])
+    assert padded.value == pytest.approx(alone.value, abs=1e-5)
+    assert (padded.speech_seconds, padded.bandwidth_hz) == (alone.speech_seconds, alone.bandwidth_hz)
+    moved = [s.start_seconds - 8_123 / detector.manifest.input.sample_rate for s in padded.segments]
+    assert moved == pytest.approx([s.start_seconds for s in alone.segments])
+
+
+def test_an_offset_does_not_move_a_score(detector: Detector) -> None:
+    centred, offset = detector.score([VOICE, VOICE + np.float32(0.05)])
+    assert offset.value == pytest.approx(centred.value, abs=0.02)
+
+
 def test_a_long_recording_is_scored_in_bounded_calls(detector: Detector) -> None:
     long = np.tile(VOICE, 15)  # more windows than one call takes
     shape = detector.manifest.input
     score = detector.score([long])[0]
     assert len(score.segments) > 32
+    prepared = detector.prepare(long)
     for place in (0, 33, len(score.segments) - 1):
-        start = round(score.segments[place].start_seconds * shape.sample_rate)
-        window = long[start : start + shape.window_samples]
-        assert detector.score([window])[0].logit == pytest.approx(score.segments[place].logit, abs=1e-4)
-    assert score.segments[-1].end_seconds == pytest.approx(long.size / shape.sample_rate)
+        window = replace(prepared, windows=prepared.windows[place : place + 1], samples=shape.window_samples)
+        assert detector.score_prepared([window])[0].logit == pytest.approx(score.segments[place].logit, abs=1e-4)
+    assert score.segments[-1].end_seconds == pytest.approx((prepared.start + prepared.samples) / shape.sample_rate)
 
 
 def test_a_score_is_the_calibrated_speech_weighted_mean_of_its_windows(detector: Detector) -> None:
@@ -103,8 +117,9 @@ def test_a_score_is_the_calibrated_speech_weighted_mean_of_its_windows(detector:
 
 
 def test_a_short_clip_is_one_segment_of_its_own_length(detector: Detector) -> None:
-    (segment,) = detector.score([VOICE[:8_000]])[0].segments
-    assert (segment.start_seconds, segment.end_seconds) == (0, 0.5)
+    (segment,) = detector.score([VOICE[:4_000]])[0].segments
+    assert segment.start_seconds == pytest.approx(0, abs=0.01)
+    assert segment.end_seconds == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(
