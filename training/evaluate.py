@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model_store.store import DEFAULT_ROOT, Store, read_manifest
-from training import evaluation_plots, plots
+from training import channels, evaluation_plots, plots
 from training.confidence import proportion_interval
 from training.corpus import PARTITIONS, Partition
 from training.metrics import balanced_subset, classification, error_rates
@@ -21,7 +21,6 @@ from training.tandem import AsvScores, read_asv_scores
 from training.trials import Scores, Trial, read_trials
 
 GIVEN_THRESHOLD = "a threshold given for this report"
-CHANNELS = {"original": "as recorded", "telephone": "through 8 kHz mu-law"}
 
 History = Mapping[str, Sequence[float]]
 
@@ -150,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", help="the report's name for what gave the scores")
     parser.add_argument("--corpus-name", help="the report's name for the corpus")
     parser.add_argument(
-        "--channel", choices=list(CHANNELS), default="original", help="telephone: score each clip as 8 kHz mu-law"
+        "--channel", choices=list(channels.CHANNELS), default="original", help="what each clip goes through first"
     )
     parser.add_argument("--channel-name", help="the report's words for what the clips of --scores went through")
 
@@ -203,7 +202,7 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
         system=args.system or manifest.name,
         corpus=args.corpus_name or (folder.parent.name if folder.name == "LA" else folder.name),
         partition=partition,
-        channel=CHANNELS[args.channel],
+        channel=channels.named(args.channel).words,
         operating_point="the artifact's balanced operating point" if args.threshold is None else GIVEN_THRESHOLD,
     )
     return _Scored(
