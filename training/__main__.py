@@ -1,4 +1,4 @@
-"""python -m training explore | train | publish | score | evaluate | metrics"""
+"""python -m training explore | synthesise | train | publish | score | evaluate | metrics"""
 
 import argparse
 import importlib
@@ -11,6 +11,7 @@ from training.corpus import CorpusError
 # command: (module, what it does). The module is imported only when its command runs.
 COMMANDS = {
     "explore": ("training.explore", "look at a corpus: what is in it, and what could be a shortcut"),
+    "synthesise": ("training.synthesise", "make spoofs of the bonafide clips of train, by vocoders"),
     "train": ("training.train", "learn from train, choose on dev"),
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
