@@ -19,8 +19,8 @@ class InputConfig(_Part):
     """What the model hears."""
 
     sample_rate: int = Field(default=16_000, description="Hz")
-    window_seconds: float = 3.0
-    hop_seconds: float = 1.5
+    window_seconds: float = 2.0
+    hop_seconds: float = 2.0
 
     @property
     def window_samples(self) -> int:
@@ -32,10 +32,11 @@ class InputConfig(_Part):
 
 
 class FrontEndConfig(_Part):
-    """How the model looks at it: a short-time spectrum, summed into bands, in nats."""
+    """How a branch looks at it: a short-time spectrum, in bands, in nats."""
 
-    scale: Literal["mel", "linear"] = Field(default="mel", description="spacing of the bands")
+    kind: str = Field(default="log_mel", description="one of training/front_ends.py")
     bands: int = 80
+    coefficients: int = Field(default=20, description="of lfcc")
     frame_seconds: float = 0.025
     step_seconds: float = 0.010
     fft_samples: int = 512
@@ -44,6 +45,14 @@ class FrontEndConfig(_Part):
     normalise: Literal["clip", "band"] = Field(
         default="clip", description="mean removed: one for the window, or one for each band"
     )
+
+
+class BranchConfig(_Part):
+    """A network of its own, with its own view of the window; an artifact fuses the logits of one or several."""
+
+    family: str = Field(default="simple_cnn", description="one of training/families.py")
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the family")
+    front_end: FrontEndConfig = FrontEndConfig()
 
 
 class AugmentConfig(_Part):
@@ -60,20 +69,29 @@ class FitConfig(_Part):
 
     seed: int = 0
     epochs: int = 60
-    patience: int = Field(default=15, description="epochs without a better dev EER before stopping")
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
+    epoch_windows: int | None = Field(default=None, gt=0, description="default: twice the clips of the smaller class")
+    batch_size: int = Field(default=64, ge=4)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    loss: str = Field(default="cross_entropy", description="one of training/losses.py")
+    label_smoothing: float = 0.02
+    averaging: float = Field(default=0.998, ge=0, lt=1, description="of the weights kept, what each step leaves")
+    balance: float = Field(
+        default=0.5, ge=0, le=1, description="draw corpora and attacks by their size to this power: 0 all alike, 1 as they are"
+    )
+    pairs: float = Field(
+        default=0.4, ge=0, le=1, description="of a batch, bonafide clips with a copy made of each, where there are copies"
+    )
+    mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
+    mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 
 
 class Config(_Part):
     """Everything that decides what a run makes, but the corpora."""
 
-    family: str = "simple_cnn"
-    family_options: dict[str, Any] = {}
+    name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
+    branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
     input: InputConfig = InputConfig()
-    front_end: FrontEndConfig = FrontEndConfig()
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
 
