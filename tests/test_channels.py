@@ -14,7 +14,7 @@ RATE = 16_000
 CODED = [name for name in CHANNELS if name != "original"]
 NARROW = [
     *("telephone", "a_law", "landline", "gsm", "gsm_a_law", "opus_low", "amr_nb", "ima_adpcm", "narrowband"),
-    *("band_300_3400", "band_4000"),
+    *("packet_loss", "band_300_3400", "band_4000"),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from training import codecs, g711
+from training import codecs, g711, packets
 from training.bands import band_limit, there_and_back
 
 Waveform = npt.NDArray[np.float32]
@@ -53,6 +53,13 @@ def filed(waveform: Waveform, /, *, sample_rate: int, at_hz: int, container: str
     """At a rate through a codec of libsndfile."""
     change = partial(codecs.through_file, sample_rate=at_hz, container=container, codec=codec)
     return there_and_back(waveform, change, sample_rate=sample_rate, at_hz=at_hz)
+
+
+def over_packets(waveform: Waveform, /, *, sample_rate: int, rate: float, mean_burst: float) -> Waveform:
+    """Packets lost and concealed: of every clip the same ones."""
+    count = -(-waveform.size // round(packets.PACKET_SECONDS * sample_rate))
+    lost = packets.lost_packets(count, np.random.default_rng(0), rate=rate, mean_burst=mean_burst)
+    return packets.lose(waveform, lost, sample_rate=sample_rate)
 
 
 def in_turn(waveform: Waveform, /, *, sample_rate: int, changes: tuple[Change, ...]) -> Waveform:
@@ -97,6 +104,10 @@ CHANNELS: dict[str, Channel] = {
         partial(filed, at_hz=_TELEPHONE_RATE, container="WAV", codec="IMA_ADPCM"),
         held_out=True,
     ),
+    "packet_loss": Channel(
+        "through 8 kHz mu-law, 5 % of packets lost",
+        partial(in_turn, changes=(_MU_LAW, partial(over_packets, rate=0.05, mean_burst=2))),
+    ),
     "narrowband": Channel("at 8 kHz", partial(there_and_back, at_hz=_TELEPHONE_RATE)),
     "resampled_11025": Channel("at 11,025 Hz", partial(there_and_back, at_hz=11_025)),
     "resampled_22050": Channel("at 22,050 Hz, crudely", partial(there_and_back, at_hz=22_050, quality="QQ")),
@@ -104,6 +115,11 @@ CHANNELS: dict[str, Channel] = {
     "band_4000": Channel("up to 4 kHz", partial(band_limit, high_hz=4_000)),
     "band_7000": Channel("up to 7 kHz", partial(band_limit, high_hz=7_000)),
 }
+
+TRAINING_CODECS = (
+    *("a_law", "landline", "gsm", "gsm_a_law", "g722"),
+    *("opus", "opus_low", "opus_high", "mp3", "mp3_low", "mp3_high"),
+)
 
 
 def named(name: str) -> Channel:

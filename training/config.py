@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from training.channels import TRAINING_CODECS, named
+from training.rawboost import Kind
 
 
 class _Part(BaseModel):
@@ -56,12 +59,32 @@ class BranchConfig(_Part):
 
 
 class AugmentConfig(_Part):
-    """Probabilities of each change to a training window, drawn alike for both classes."""
+    """Probabilities of each change to a training window, drawn alike for both classes; in the order they are made."""
 
-    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    speed: float = Field(default=0.0, description="played up to 10 % slower or faster, the pitch with it")
+    reverb: float = Field(default=0.0, description="a small room: 0.1 to 0.5 s of reverberation, 0 to 20 dB down")
     filter: float = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
     noise: float = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
+    rawboost: float = Field(default=0.0, description="RawBoost's noise, of the kind below")
+    rawboost_kind: Kind = Field(default="1+2", description="kinds of training/rawboost.py: + in series, | in parallel")
+    level: float = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")
+    clip: float = Field(default=0.0, description="peaks cut or bent by 1 to 12 dB")
+    resample: float = Field(default=0.0, description="to 11,025, 22,050 or 32,000 Hz and back, well or crudely")
+    band_limit: float = Field(default=0.0, description="300 to 3,400 Hz, up to 4 kHz, or up to 7 kHz")
+    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    codec: float = Field(default=0.0, description="through one of `codecs`, at a random level")
+    codecs: tuple[str, ...] = Field(
+        default=TRAINING_CODECS, min_length=1, description="names of training/channels.py, each as likely"
+    )
+    packet_loss: float = Field(default=0.0, description="1 to 15 % of packets lost, half of them concealed")
     mask: float = Field(default=0.0, description="a band and a stretch of the window replaced by silence")
+
+    @field_validator("codecs")
+    @classmethod
+    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            named(name)
+        return names
 
 
 class FitConfig(_Part):
