@@ -100,10 +100,16 @@ class FitConfig(_Part):
     label_smoothing: float = 0.02
     averaging: float = Field(default=0.998, ge=0, lt=1, description="of the weights kept, what each step leaves")
     balance: float = Field(
-        default=0.5, ge=0, le=1, description="draw corpora and attacks by their size to this power: 0 all alike, 1 as they are"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="draw corpora and attacks by their size to this power: 0 all alike, 1 as they are",
     )
     pairs: float = Field(
-        default=0.4, ge=0, le=1, description="of a batch, bonafide clips with a copy made of each, where there are copies"
+        default=0.4,
+        ge=0,
+        le=1,
+        description="of a batch, bonafide clips with a copy made of each, where there are copies",
     )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
     mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")

@@ -20,9 +20,11 @@ from tqdm import tqdm
 
 from training import dataset
 from training.config import Config
+from training.fold import fold
+from training.fusion import weigh
 from training.losses import LOSSES
 from training.metrics import equal_error_rate
-from training.model import branches_of, make_artifact, make_branches, make_learner
+from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
 from training.trials import Scores
 
 History = dict[str, list[float]]
@@ -73,8 +75,8 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
             total, count = total + loss * len(labels), count + len(labels)
             progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
         with averaged(learner):
-            logits = clip_logits(make_artifact(config, branches_of(learner, config)), dev, config)
-        figures = {"loss": total / count, **_figures(dev, logits)}
+            logits = clip_logits(make_logits(config, branches_of(learner, config)), dev, config)
+        figures = {"loss": total / count, **_figures(dev, logits.mean(axis=1))}
         epoch += 1
         for name, value in figures.items():
             history.setdefault(name, []).append(value)
@@ -84,7 +86,11 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
         _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
         _replace(run / "last.keras", learner.save)
     with averaged(learner):
-        _replace(run / MODEL_FILE, make_artifact(config, branches_of(learner, config)).save)
+        branches = {name: fold(branch) for name, branch in branches_of(learner, config).items()}
+        logits = clip_logits(make_logits(config, branches), dev, config)
+        learned = {r.utterance.attack for r in train if r.utterance.attack}
+        weights = weigh(logits, [r.utterance for r in dev], training_attacks=learned)
+        _replace(run / MODEL_FILE, make_artifact(config, branches, weights=weights).save)
     return run / MODEL_FILE
 
 
@@ -94,16 +100,14 @@ def read_history(run: Path) -> History:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def clip_logits(
-    model: keras.Model, recordings: Sequence[dataset.Recording], config: Config
-) -> npt.NDArray[np.float64]:
-    """The mean logit of each recording's windows, (recordings,), in pieces so that memory stays bounded."""
-    means: list[float] = []
+def clip_logits(model: keras.Model, recordings: Sequence[dataset.Recording], config: Config) -> npt.NDArray[np.float64]:
+    """The mean of each recording's windows' logits, (recordings, branches), in pieces so that memory stays bounded."""
+    means = []
     for first in range(0, len(recordings), _PIECE):
         cuts = [dataset.cut(recording, config) for recording in recordings[first : first + _PIECE]]
         logits = np.asarray(model.predict_on_batch(np.concatenate(cuts)), np.float64)
         ends = np.cumsum([len(cut) for cut in cuts])
-        means += [float(part.mean()) for part in np.split(logits, ends[:-1])]
+        means += [part.mean(axis=0) for part in np.split(logits, ends[:-1])]
     return np.array(means)
 
 
@@ -127,7 +131,7 @@ def per_branch(config: Config) -> Callable[[keras.KerasTensor, keras.KerasTensor
 
     def per_branch(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
         smoothed = labels * (1 - smoothing) + smoothing / 2
-        return sum(of_branch(smoothed, outputs[:, branch]) for branch in range(outputs.shape[1]))
+        return sum(of_branch(smoothed, of_one) for of_one in keras.ops.split(outputs, len(config.branches), axis=-1))
 
     return per_branch
 

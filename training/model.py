@@ -47,12 +47,11 @@ def make_branches(config: Config) -> Branches:
 
 
 def make_learner(config: Config, branches: Branches) -> keras.Model:
-    """What `fit` trains: waveform (batch, window_samples) -> outputs (batch, branches, k)."""
+    """What `fit` trains: waveform (batch, window_samples) -> outputs (batch, branches * k), branch by branch."""
     waveform, features = _heard(config)
-    outputs = [
-        branch(Mask(config.fit.mask)(seen)) for branch, seen in zip(branches.values(), features, strict=True)
-    ]
-    return keras.Model(waveform, ops.stack(outputs, axis=1), name="learner")
+    outputs = [branch(Mask(config.fit.mask)(seen)) for branch, seen in zip(branches.values(), features, strict=True)]
+    together = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+    return keras.Model(waveform, together, name="learner")
 
 
 def branches_of(learner: keras.Model, config: Config) -> Branches:
@@ -60,26 +59,26 @@ def branches_of(learner: keras.Model, config: Config) -> Branches:
     return {name: learner.get_layer(name) for name in config.branches}
 
 
-def make_artifact(config: Config, branches: Branches, *, weights: Sequence[float] | None = None) -> keras.Model:
-    """What is published: waveform (batch, window_samples) -> logit (batch,), float32. Higher is bonafide.
-
-    Parameters
-    ----------
-    weights : of each branch's logit in the sum; default: their mean
-    """
+def make_logits(config: Config, branches: Branches) -> keras.Model:
+    """Waveform (batch, window_samples) -> the logits of each branch, (batch, branches). Higher is bonafide."""
     waveform, features = _heard(config)
     to_logit = LOSSES[config.fit.loss].logit
     logits = [to_logit(branch(seen)) for branch, seen in zip(branches.values(), features, strict=True)]
-    together = ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0]
+    return keras.Model(waveform, ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0])
+
+
+def make_artifact(config: Config, branches: Branches, *, weights: Sequence[float]) -> keras.Model:
+    """What is published: waveform (batch, window_samples) -> logit (batch,), the weighted sum of the branches'."""
+    logits = make_logits(config, branches)
     fusion = layers.Dense(1, use_bias=False, name=FUSION)
-    logit = layers.Reshape((), name="logit")(fusion(together))
-    fusion.set_weights([np.reshape(weights or [1 / len(logits)] * len(logits), (-1, 1)).astype(np.float32)])
-    return keras.Model(waveform, logit, name=config.name)
+    logit = layers.Reshape((), name="logit")(fusion(logits.output))
+    fusion.set_weights([np.reshape(weights, (-1, 1)).astype(np.float32)])
+    return keras.Model(logits.input, logit, name=config.name)
 
 
 def build(config: Config) -> keras.Model:
     """The whole model of a configuration, untrained."""
-    return make_artifact(config, make_branches(config))
+    return make_artifact(config, make_branches(config), weights=[1 / len(config.branches)] * len(config.branches))
 
 
 def _heard(config: Config) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:

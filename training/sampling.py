@@ -29,7 +29,9 @@ class Sampler:
         self._config = config
         originals = {u.id: n for n, (u, _) in enumerate(utterances) if u.key == "bonafide"}
         self._copies: dict[int, int] = {
-            n: originals[u.source] for n, (u, _) in enumerate(utterances) if u.source is not None and u.source in originals
+            n: originals[u.source]
+            for n, (u, _) in enumerate(utterances)
+            if u.source is not None and u.source in originals
         }
         bonafide, spoof = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
         for n, (u, corpus) in enumerate(utterances):
