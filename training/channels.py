@@ -1,8 +1,8 @@
 """Ways from a mouth to the service, by name: what a clip goes through before it is scored, always in the same way.
 
 The one list of them: `score` and `evaluate` offer these names, reports use their words, and training's
-augmentation draws its codecs here. Channels that are held out are for reports alone, so that a report can tell how a
-model does on a codec that training never heard.
+augmentation draws its codecs here. Those held out are not drawn unless a configuration names them, so that a report
+can tell how a model does on a codec that training never heard.
 """
 
 from functools import partial
@@ -30,7 +30,7 @@ class Channel(NamedTuple):
 
     words: str
     apply: Change
-    held_out: bool = False  # never in training
+    held_out: bool = False  # of training, by default
 
 
 def unchanged(waveform: Waveform, /, *, sample_rate: int) -> Waveform:  # noqa: ARG001 (the signature of all)
