@@ -9,17 +9,15 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import layers, ops
 
-Tensor = keras.KerasTensor
-
 
 def simple_cnn(
-    features: Tensor,
+    features: keras.KerasTensor,
     *,
     filters: Sequence[int] = (16, 32, 48, 64),
     pools: Sequence[Sequence[int]] = ((2, 2), (2, 2), (4, 2), (4, 2)),
     dense: int = 64,
     dropout: float = 0.3,
-) -> Tensor:
+) -> keras.KerasTensor:
     """Four convolutions, each with max-pooling, then flatten and dense: the seed's network.
 
     `pools` are (frames, bands) for each. Time is pooled more than frequency: where in a window something is heard
@@ -36,7 +34,7 @@ def simple_cnn(
     return layers.Dropout(dropout)(x)
 
 
-def resnet50(features: Tensor, *, dropout: float = 0.0) -> Tensor:
+def resnet50(features: keras.KerasTensor, *, dropout: float = 0.0) -> keras.KerasTensor:
     """ResNet-50 from scratch (He et al. 2016, arXiv:1512.03385), as `keras.applications` has it."""
     trunk = keras.applications.ResNet50(
         include_top=False, weights=None, input_tensor=features, input_shape=features.shape[1:], pooling="avg"
@@ -45,14 +43,14 @@ def resnet50(features: Tensor, *, dropout: float = 0.0) -> Tensor:
 
 
 def se_resnet(
-    features: Tensor,
+    features: keras.KerasTensor,
     *,
     filters: Sequence[int] = (16, 32, 48, 64),
     blocks: Sequence[int] = (1, 1, 1, 1),
     stem_stride: Sequence[int] = (2, 2),
     pooling: str = "attentive",
     dropout: float = 0.4,
-) -> Tensor:
+) -> keras.KerasTensor:
     """A compact residual network with squeeze and excitation (Hu et al. 2018, arXiv:1709.01507).
 
     `blocks` of each width in `filters`; frames and bands are halved from one width to the next. The stem takes a
@@ -66,13 +64,13 @@ def se_resnet(
 
 
 def lcnn(
-    features: Tensor,
+    features: keras.KerasTensor,
     *,
     filters: Sequence[int] = (16, 24, 32, 32),
     stem_stride: Sequence[int] = (1, 1),
     pooling: str = "attentive",
     dropout: float = 0.4,
-) -> Tensor:
+) -> keras.KerasTensor:
     """Light CNN with max-feature-map activations: of each pair of channels, the larger one goes on.
 
     X. Wu et al. 2018, arXiv:1511.02683; G. Lavrentyeva et al., "STC antispoofing systems for the ASVspoof2019
@@ -87,7 +85,7 @@ def lcnn(
     return layers.Dropout(dropout)(POOLINGS[pooling](x))
 
 
-def attentive_pooling(x: Tensor) -> Tensor:
+def attentive_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean and standard deviation over time, each frame weighted by how much it has to say.
 
     K. Okabe, T. Koshinaka, K. Shinoda, "Attentive statistics pooling for deep speaker embedding", Interspeech 2018.
@@ -98,30 +96,35 @@ def attentive_pooling(x: Tensor) -> Tensor:
     return ops.concatenate([mean, _deviation(ops.sum(weights * ops.square(frames), axis=1), mean)], axis=-1)
 
 
-def statistics_pooling(x: Tensor) -> Tensor:
+def statistics_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean and standard deviation over time (Snyder et al. 2018, x-vectors), all frames alike."""
     frames = _frames(x)
     mean = ops.mean(frames, axis=1)
     return ops.concatenate([mean, _deviation(ops.mean(ops.square(frames), axis=1), mean)], axis=-1)
 
 
-FAMILIES: dict[str, Callable[..., Tensor]] = {
+FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
     "simple_cnn": simple_cnn,
     "resnet50": resnet50,
     "se_resnet": se_resnet,
     "lcnn": lcnn,
 }
-POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {"attentive": attentive_pooling, "statistics": statistics_pooling}
+POOLINGS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
+    "attentive": attentive_pooling,
+    "statistics": statistics_pooling,
+}
 
 _MOMENTUM = 0.97  # of batch normalisation: an epoch of a small corpus has too few steps for Keras' 0.99
 
 
-def _convolution(x: Tensor, width: int, *, kernel: int = 3, stride: int | tuple[int, ...] = 1) -> Tensor:
+def _convolution(
+    x: keras.KerasTensor, width: int, *, kernel: int = 3, stride: int | tuple[int, ...] = 1
+) -> keras.KerasTensor:
     x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
     return layers.BatchNormalization(momentum=_MOMENTUM)(x)
 
 
-def _residual(x: Tensor, width: int, *, stride: int) -> Tensor:
+def _residual(x: keras.KerasTensor, width: int, *, stride: int) -> keras.KerasTensor:
     y = layers.ReLU()(_convolution(x, width, stride=stride))
     y = _squeeze_excite(_convolution(y, width))
     if stride > 1:
@@ -131,22 +134,22 @@ def _residual(x: Tensor, width: int, *, stride: int) -> Tensor:
     return layers.ReLU()(layers.Add()([x, y]))
 
 
-def _squeeze_excite(x: Tensor) -> Tensor:
+def _squeeze_excite(x: keras.KerasTensor) -> keras.KerasTensor:
     width = x.shape[-1]
     squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
     hidden = layers.Conv2D(max(width // 4, 4), 1, activation="relu")(squeezed)
     return layers.Multiply()([x, layers.Conv2D(width, 1, activation="sigmoid")(hidden)])
 
 
-def _max_feature_map(x: Tensor) -> Tensor:
+def _max_feature_map(x: keras.KerasTensor) -> keras.KerasTensor:
     first, second = ops.split(x, 2, axis=-1)
     return ops.maximum(first, second)
 
 
-def _frames(x: Tensor) -> Tensor:
+def _frames(x: keras.KerasTensor) -> keras.KerasTensor:
     """(batch, frames, bands, channels) -> (batch, frames, bands * channels)."""
     return layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
 
 
-def _deviation(mean_square: Tensor, mean: Tensor) -> Tensor:
+def _deviation(mean_square: keras.KerasTensor, mean: keras.KerasTensor) -> keras.KerasTensor:
     return ops.sqrt(ops.maximum(mean_square - ops.square(mean), 1e-5))

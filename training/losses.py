@@ -11,46 +11,46 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
-Tensor = keras.KerasTensor
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """A way to learn."""
 
-    head: Callable[[Tensor], Tensor]  # embedding (batch, n) -> outputs (batch, k)
-    loss: Callable[[Tensor, Tensor], Tensor]  # labels (batch, 1) in [0, 1], outputs -> (batch,)
-    logit: Callable[[Tensor], Tensor]  # outputs -> (batch, 1)
+    head: Callable[[keras.KerasTensor], keras.KerasTensor]  # embedding (batch, n) -> outputs (batch, k)
+    loss: Callable[
+        [keras.KerasTensor, keras.KerasTensor], keras.KerasTensor
+    ]  # labels (batch, 1) in [0, 1], outputs -> (batch,)
+    logit: Callable[[keras.KerasTensor], keras.KerasTensor]  # outputs -> (batch, 1)
 
 
-def _linear(embedding: Tensor) -> Tensor:
+def _linear(embedding: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Dense(1)(embedding)
 
 
-def _cosines(embedding: Tensor, count: int) -> Tensor:
+def _cosines(embedding: keras.KerasTensor, count: int) -> keras.KerasTensor:
     """Cosines of the angles between an embedding and `count` learned directions."""
     kernel = layers.Dense(count, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0))
     return kernel(layers.UnitNormalization()(embedding))
 
 
-def _cross_entropy(labels: Tensor, outputs: Tensor) -> Tensor:
+def _cross_entropy(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
     return ops.binary_crossentropy(labels, outputs, from_logits=True)[:, 0]
 
 
-def _oc_softmax(labels: Tensor, outputs: Tensor) -> Tensor:
+def _oc_softmax(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
     """Bonafide inside a cone, spoofs outside of a wider one: m = 0.9 and 0.2, alpha = 20."""
     inside, outside = ops.softplus(20 * (0.9 - outputs)), ops.softplus(20 * (outputs - 0.2))
     return (labels * inside + (1 - labels) * outside)[:, 0]
 
 
-def _am_softmax(labels: Tensor, outputs: Tensor) -> Tensor:
+def _am_softmax(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
     """Two directions, the right one with a margin of 0.2 off its cosine, scale 15."""
     difference = outputs[:, :1] - outputs[:, 1:]
     bonafide, spoof = ops.softplus(-15 * (difference - 0.2)), ops.softplus(15 * (difference + 0.2))
     return (labels * bonafide + (1 - labels) * spoof)[:, 0]
 
 
-def _p2sgrad(labels: Tensor, outputs: Tensor) -> Tensor:
+def _p2sgrad(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
     """The squared distance of both cosines to 1 and 0, or 0 and 1: whose gradient is P2SGrad's."""
     return ops.mean(ops.square(outputs - ops.concatenate([labels, 1 - labels], axis=-1)), axis=-1)
 

@@ -3,12 +3,10 @@
 import keras
 from keras import ops
 
-Tensor = keras.KerasTensor
-
 
 @keras.saving.register_keras_serializable("bonafide")
-class Mask(keras.layers.Layer):
-    """Replace one stretch of frames and one of bands by 0, their mean (SpecAugment: Park et al. 2019, arXiv:1904.08779).
+class Mask(keras.layers.Layer):  # type: ignore[misc]
+    """Replace one stretch of frames and one of bands by 0, their mean (SpecAugment, Park et al. 2019).
 
     Each is of a random width, up to `widest` of all, at a random place, for each window anew. In inference, and for
     features that are not a picture, nothing is hidden. No artifact has this layer: it belongs to the learner.
@@ -21,14 +19,14 @@ class Mask(keras.layers.Layer):
         self.widest = widest
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, features: Tensor, training: bool = False) -> Tensor:
+    def call(self, features: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         if not training or self.widest == 0 or len(features.shape) != 4:
             return features
         for axis in (1, 2):
             features = features * self._kept(features, axis)
         return features
 
-    def _kept(self, features: Tensor, axis: int) -> Tensor:
+    def _kept(self, features: keras.KerasTensor, axis: int) -> keras.KerasTensor:
         """1 where something is to be seen, 0 where not; of the shape (batch, n, 1, 1) or (batch, 1, n, 1)."""
         batch, size = ops.shape(features)[0], features.shape[axis]
         width = keras.random.uniform((batch, 1), 0, self.widest * size, seed=self.seed_generator)

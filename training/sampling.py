@@ -76,7 +76,7 @@ class Sampler:
 
     def _by_group(self, groups: Sequence[Hashable]) -> Shares:
         """The share of each member when groups are drawn by their size to the power, and members of one alike."""
-        names, of_member, sizes = np.unique([str(g) for g in groups], return_inverse=True, return_counts=True)
+        _, of_member, sizes = np.unique([str(g) for g in groups], return_inverse=True, return_counts=True)
         shares: Shares = (_powers(sizes.tolist(), self._config.balance) / sizes)[of_member]
         return shares
 

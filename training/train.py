@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         required=True,
-        help="folder in the ASVspoof 2019 LA layout, with train or dev or both; repeat it to learn from several together",
+        help="folder in the ASVspoof 2019 LA layout, with train or dev; repeat it to learn from several together",
     )
     parser.add_argument("--config", type=Path, help="JSON file with what differs from the defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB_KEY=VALUE", help="override one value")
