@@ -135,17 +135,20 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         `ValidationError`, which is a `ValueError`, names it).
     """
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    for override in overrides:
-        name, equals, text = override.partition("=")
+    for text in overrides:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"An override reads key.sub_key=value. Received: {override!r}.")
+            raise ValueError(f"An override reads key.sub_key=value. Received: {text!r}.")
         try:
-            value = json.loads(text)
+            override(data, name, json.loads(value))
         except json.JSONDecodeError:
-            value = text
-        *parents, leaf = name.split(".")
-        part = data
-        for parent in parents:
-            part = part.setdefault(parent, {})
-        part[leaf] = value
+            override(data, name, value)
     return Config.model_validate(data)
+
+
+def override(data: dict[str, Any], name: str, value: Any) -> None:
+    """Set ``key.sub_key`` of a configuration's data, in place."""
+    *parents, leaf = name.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+    data[leaf] = value

@@ -4,9 +4,9 @@ Every waveform is decoded once and kept in memory, as int16: ASVspoof 2019 LA's 
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class Recording:
     @property
     def waveform(self) -> Waveform:
         return np.divide(self.samples, _FULL_SCALE, dtype=np.float32)
+
+    def changed(self, change: Callable[[Waveform], Waveform]) -> "Recording":
+        """The recording after a change to its waveform."""
+        return replace(self, samples=_as_int16(change(self.waveform)))
 
 
 def load(corpora: Sequence[Path], partition: Partition, *, sample_rate: int) -> list[Recording]:
@@ -132,6 +136,10 @@ def _decode(utterance: Utterance, *, sample_rate: int) -> npt.NDArray[np.int16]:
     if utterance.path is None:
         raise ValueError(f"An utterance to decode has a file. Received: {utterance.id}, read from a protocol alone.")
     waveform, _ = windows.trim(audio.decode(utterance.path, sample_rate=sample_rate, channel=0).waveforms[0])
+    return _as_int16(waveform)
+
+
+def _as_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
     return np.round(np.clip(waveform, -1, 1) * _FULL_SCALE).astype(np.int16)
 
 

@@ -1,6 +1,6 @@
 """python -m training publish: a run -> an artifact in a store.
 
-Between the two: the model is read back from disk and its batch normalisation folded, dev is scored with the serving
+Between the two: dev is scored with the serving
 detector, the calibration and the operating points are fitted on it, the figures are reported on eval, which nothing
 before this has looked at, and the complete artifact has to load and answer its probe before it gets its version.
 """
@@ -23,8 +23,7 @@ from training import calibrate
 from training.card import card
 from training.config import Config
 from training.corpus import attacks, protocol_path, read_partition
-from training.fit import read_history
-from training.fold import fold
+from training.fit import MODEL_FILE, read_history
 from training.metrics import error_rates
 from training.score import score_utterances
 from training.summary import summarise
@@ -64,8 +63,7 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
     ]
     draft = _draft(config, corpora, licences)
-    model = run / "folded.keras"
-    fold(keras.saving.load_model(run / "best.keras", compile=False)).save(model)
+    model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
@@ -121,7 +119,7 @@ def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -
     point = m.OperatingPoint(threshold=0.0, false_accept_rate=1.0, false_reject_rate=1.0, measured_on="nothing")
     return m.Manifest(
         schema_version=1,
-        family=config.family,
+        family=config.name,
         version=1,
         created=datetime.now(UTC).replace(microsecond=0),
         commit=_commit(),
