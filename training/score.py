@@ -52,7 +52,16 @@ def score_utterances(
     while clips := list(islice(prepared, _AT_A_TIME)):
         for score in detector.score_prepared(clips):
             utterance = next(waiting)
-            trials.append(Trial(utterance.speaker, utterance.id, utterance.attack, utterance.key, score.value))
+            trials.append(
+                Trial(
+                    utterance.speaker,
+                    utterance.id,
+                    utterance.attack,
+                    utterance.key,
+                    score.value,
+                    score.channel_class,
+                )
+            )
         progress.update(len(clips))
     progress.close()
     return trials
@@ -94,7 +103,7 @@ def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: C
             raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
         source = utterance.path if channel == "original" else as_telephone(utterance.path)
         clip = audio.decode(source, sample_rate=detector.manifest.input.sample_rate, channel=0)
-        return detector.prepare(clip.waveforms[0])
+        return detector.prepare(clip.waveforms[0], coded=clip.coded, clipped_fraction=clip.clipped_fractions[0])
 
     with ThreadPoolExecutor() as pool:
         waiting = iter(utterances)
