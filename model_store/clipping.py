@@ -23,14 +23,14 @@ class FlatTops:
         if len(block) == 0:
             return
         self._frames += len(block)
-        same = block[1:] == block[:-1]
-        for side, extreme in enumerate((block.max(axis=0), -block.min(axis=0))):
-            self._peaks[side] = np.maximum(self._peaks[side], extreme)
-            for channel, peak in enumerate(self._peaks[side]):
-                if extreme[channel] < _NEAR_PEAK * peak or peak == 0:
+        for channel, samples in enumerate(block.T):
+            for side, extreme in enumerate((samples.max(), -samples.min())):
+                peak = self._peaks[side, channel] = max(self._peaks[side, channel], extreme)
+                if peak == 0 or extreme < _NEAR_PEAK * peak:
                     continue
-                values = block[1:, channel][same[:, channel]] * (-1 if side else 1)
-                self._held[side][channel].append(values[values >= _NEAR_PEAK * peak])
+                near = np.flatnonzero(samples[1:] <= -_NEAR_PEAK * peak if side else samples[1:] >= _NEAR_PEAK * peak)
+                held = np.abs(samples[1:][near[samples[near] == samples[1:][near]]])
+                self._held[side][channel].append(held)
 
     def fractions(self) -> list[float]:
         """Of each channel, the share of its samples that a flat top holds."""

@@ -67,7 +67,7 @@ def error_rates_by_threshold(scores: Scores, *, points: Mapping[str, float]) -> 
         )
     percent_axes(ax, "y")
     label(ax, x="threshold on the score", y="share of the class")
-    legend(ax, loc="center right")
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return canvas
 
 
