@@ -55,12 +55,13 @@ def create_app(folder: Path, *, call: Call = "predict") -> FastAPI:
     app = FastAPI()
     detector = ObviousDetector(folder, call=call)
     output = detector.manifest.output
+    calibration = output.calibration["wideband"]
     threshold = output.operating_points["balanced"].threshold
 
     @app.post("/detect")
     def detect(file: UploadFile) -> dict[str, Any]:
         logits = detector.logits(file.file)
-        score = output.calibration.slope * float(np.mean(logits)) + output.calibration.intercept
+        score = calibration.slope * float(np.mean(logits)) + calibration.intercept
         return {"verdict": "bonafide" if score >= threshold else "spoof", "score": score, "logits": logits}
 
     @app.get("/health")

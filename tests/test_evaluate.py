@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -75,6 +76,19 @@ def test_an_evaluation_is_json_and_repeats_with_its_seed(trials: list[Trial]) ->
     assert summarise(trials, seed=1)["eer_interval_percent"] == figures["eer_interval_percent"]
 
 
+def test_each_operating_point_and_each_class_of_channel_has_its_errors(trials: list[Trial]) -> None:
+    heard = [replace(t, channel_class="coded" if n % 2 else "wideband") for n, t in enumerate(trials)]
+    figures = evaluate(heard, threshold=0, points={"low": -9, "high": 9})
+    assert figures["operating_points"]["low"]["false_accepts"] == 100
+    assert figures["operating_points"]["high"]["false_rejects"] == 20
+    classes = figures["channel_classes"]
+    assert set(classes) == {"coded", "wideband"}
+    for count in ("bonafide", "spoof"):
+        assert sum(classes[name][count] for name in classes) == figures["trials"][count]
+    assert sum(classes[name]["false_accepts"] for name in classes) == 10
+    assert evaluate(trials, threshold=0)["channel_classes"] == {}  # a score file does not tell
+
+
 def test_a_threshold_is_finite(trials: list[Trial]) -> None:
     with pytest.raises(ValueError, match=r"A threshold is finite\. Received: nan"):
         evaluate(trials, threshold=float("nan"))
@@ -113,7 +127,7 @@ def test_the_page_stands_alone_in_its_folder(report: Path) -> None:
     page = Page(report / "index.html")
     assert {link for link in page.links if not (report / link).is_file()} == set()
     assert {picture["src"] for picture in page.pictures} == {path.name for path in report.glob("*.png")}
-    assert len(page.pictures) == 6
+    assert len(page.pictures) == 8
     assert all(picture["alt"] for picture in page.pictures)
     assert "://" not in (report / "index.html").read_text()
 

@@ -31,6 +31,7 @@ class Channel(NamedTuple):
     words: str
     apply: Change
     held_out: bool = False  # of training, by default
+    coded: bool = True  # by a codec that loses something
 
 
 def unchanged(waveform: Waveform, /, *, sample_rate: int) -> Waveform:  # noqa: ARG001 (the signature of all)
@@ -75,7 +76,7 @@ _GSM = partial(filed, at_hz=_TELEPHONE_RATE, container="WAV", codec="GSM610")
 _BAND_300_3400 = partial(band_limit, low_hz=300, high_hz=3_400)
 
 CHANNELS: dict[str, Channel] = {
-    "original": Channel("as recorded", unchanged),
+    "original": Channel("as recorded", unchanged, coded=False),
     "telephone": Channel("through 8 kHz mu-law", _MU_LAW),
     "a_law": Channel("through 8 kHz A-law", _A_LAW),
     "landline": Channel("through 300 to 3,400 Hz and 8 kHz A-law", partial(in_turn, changes=(_BAND_300_3400, _A_LAW))),
@@ -108,12 +109,14 @@ CHANNELS: dict[str, Channel] = {
         "through 8 kHz mu-law, 5 % of packets lost",
         partial(in_turn, changes=(_MU_LAW, partial(over_packets, rate=0.05, mean_burst=2))),
     ),
-    "narrowband": Channel("at 8 kHz", partial(there_and_back, at_hz=_TELEPHONE_RATE)),
-    "resampled_11025": Channel("at 11,025 Hz", partial(there_and_back, at_hz=11_025)),
-    "resampled_22050": Channel("at 22,050 Hz, crudely", partial(there_and_back, at_hz=22_050, quality="QQ")),
-    "band_300_3400": Channel("from 300 to 3,400 Hz", _BAND_300_3400),
-    "band_4000": Channel("up to 4 kHz", partial(band_limit, high_hz=4_000)),
-    "band_7000": Channel("up to 7 kHz", partial(band_limit, high_hz=7_000)),
+    "narrowband": Channel("at 8 kHz", partial(there_and_back, at_hz=_TELEPHONE_RATE), coded=False),
+    "resampled_11025": Channel("at 11,025 Hz", partial(there_and_back, at_hz=11_025), coded=False),
+    "resampled_22050": Channel(
+        "at 22,050 Hz, crudely", partial(there_and_back, at_hz=22_050, quality="QQ"), coded=False
+    ),
+    "band_300_3400": Channel("from 300 to 3,400 Hz", _BAND_300_3400, coded=False),
+    "band_4000": Channel("up to 4 kHz", partial(band_limit, high_hz=4_000), coded=False),
+    "band_7000": Channel("up to 7 kHz", partial(band_limit, high_hz=7_000), coded=False),
 }
 
 TRAINING_CODECS = (

@@ -48,7 +48,16 @@ def score_utterances(detector: Detector, utterances: Sequence[Utterance], *, cha
     while clips := list(islice(prepared, _AT_A_TIME)):
         for score in detector.score_prepared(clips):
             utterance = next(waiting)
-            trials.append(Trial(utterance.speaker, utterance.id, utterance.attack, utterance.key, score.value))
+            trials.append(
+                Trial(
+                    utterance.speaker,
+                    utterance.id,
+                    utterance.attack,
+                    utterance.key,
+                    score.value,
+                    score.channel_class,
+                )
+            )
         progress.update(len(clips))
     progress.close()
     return trials
@@ -85,14 +94,18 @@ def as_telephone(path: Path) -> bytes:
 def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: str) -> Iterator[Prepared]:
     """Decode ahead in threads, but only a few calls' worth: a partition need not fit in memory."""
     sample_rate = detector.manifest.input.sample_rate
-    apply = channels.unchanged if channel == "telephone" else channels.named(channel).apply
+    through = channels.named("original" if channel == "telephone" else channel)
 
     def prepare(utterance: Utterance) -> Prepared:
         if utterance.path is None:
             raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
         source = as_telephone(utterance.path) if channel == "telephone" else utterance.path
-        waveform = audio.decode(source, sample_rate=sample_rate, channel=0).waveforms[0]
-        return detector.prepare(apply(waveform, sample_rate=sample_rate))
+        clip = audio.decode(source, sample_rate=sample_rate, channel=0)
+        return detector.prepare(
+            through.apply(clip.waveforms[0], sample_rate=sample_rate),
+            coded=clip.coded or through.coded,
+            clipped_fraction=clip.clipped_fractions[0],
+        )
 
     with ThreadPoolExecutor() as pool:
         waiting = iter(utterances)
