@@ -165,6 +165,18 @@ def test_what_was_interrupted_goes_on_and_ends_the_same(corpus: Path, tmp_path: 
     assert all(np.array_equal(expected[name], again[name]) for name in again)
 
 
+def test_a_neural_vocoder_is_trained_once_and_used(corpus: Path, tmp_path: Path) -> None:
+    more = ["--methods", "neural_istft", "--neural-steps", "1", "--copies", "1"]
+    assert synthesise(corpus, tmp_path, *more) == 0
+    weights = (tmp_path / "vocoders" / "neural_istft.keras").read_bytes()
+    spoofs = read_partition(tmp_path, "train")
+    assert {u.attack for u in spoofs} == {"V51"}
+    spoofs[0].path.unlink()
+    assert synthesise(corpus, tmp_path, *more) == 0
+    assert spoofs[0].path.is_file()
+    assert (tmp_path / "vocoders" / "neural_istft.keras").read_bytes() == weights
+
+
 def test_copies_made_otherwise_are_not_mixed(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert synthesise(corpus, tmp_path, "--copies", "1") == 0
     assert synthesise(corpus, tmp_path, "--copies", "1", "--seed", "1") == 1
@@ -173,7 +185,7 @@ def test_copies_made_otherwise_are_not_mixed(corpus: Path, tmp_path: Path, capsy
 
 def test_input_at_fault_is_one_sentence(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more, message in (
-        (["--copies", "0"], "--copies and --jobs are 1 or more. Received: 0, 1."),
+        (["--copies", "0"], "--copies, --jobs and --neural-steps are 1 or more. Received: 0, 1, 600."),
         (["--methods", "world,none"], "A method is one of world, "),
         (["--corpus", str(corpus)], "An utterance is in one corpus."),
     ):
