@@ -185,7 +185,7 @@ def test_copies_made_otherwise_are_not_mixed(corpus: Path, tmp_path: Path, capsy
 
 def test_input_at_fault_is_one_sentence(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more, message in (
-        (["--copies", "0"], "--copies, --jobs and --neural-steps are 1 or more. Received: 0, 1, 600."),
+        (["--copies", "0"], "--copies, --jobs and --neural-steps are 1 or more. Received: 0, 1, 1000."),
         (["--methods", "world,none"], "A method is one of world, "),
         (["--corpus", str(corpus)], "An utterance is in one corpus."),
     ):

@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--neural-steps",
         type=int,
-        default=600,
+        default=1000,
         metavar="N",
-        help="that each neural vocoder learns for, from the same bonafide clips, before it is used (default: 600)",
+        help="that each neural vocoder learns for, from the same bonafide clips, before it is used (default: 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
