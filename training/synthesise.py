@@ -24,10 +24,16 @@ from tqdm import tqdm
 
 from training.corpus import CorpusError, Utterance, protocol_path, protocol_sha256, read_partition, write_protocol
 from training.features import decode_as_is
-from training.vocoders.copies import copy
-from training.vocoders.methods import METHODS
+from training.vocoders.copies import WORKING_RATE, copy, resample
+from training.vocoders.methods import METHODS, NEURAL, Method
 
+_ALL = (*METHODS, *NEURAL)
+_FLAC = "LA/ASVspoof2019_LA_train/flac"
+_PROTOCOLS = "LA/ASVspoof2019_LA_cm_protocols"
+_VOCODERS = "vocoders"
 _RECORD = "synthesise.json"
+_FIRST_NEURAL = 51  # so that a new method does not rename them
+_MOST_CLIPS = 1000  # that a neural vocoder learns from: some 200 MB
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the corpus to write, or to go on with")
     parser.add_argument("--copies", type=int, default=4, metavar="N", help="of each clip (default: 4)")
     parser.add_argument(
-        "--methods", metavar="A,B", help=f"some of {', '.join(METHODS)}; drawn equally often (default: all)"
+        "--methods", metavar="A,B", help=f"some of {', '.join(_ALL)}; drawn equally often (default: all)"
+    )
+    parser.add_argument(
+        "--neural-steps",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="that each neural vocoder learns for, from the same bonafide clips, before it is used (default: 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
@@ -55,21 +68,27 @@ def run(args: argparse.Namespace) -> int:
     ValueError
         Arguments out of range.
     """
-    methods = args.methods.split(",") if args.methods else list(METHODS)
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise ValueError(f"A method is one of {', '.join(METHODS)}. Received: {', '.join(unknown)}.")
-    if args.copies < 1 or args.jobs < 1:
-        raise ValueError(f"--copies and --jobs are 1 or more. Received: {args.copies}, {args.jobs}.")
+    methods = args.methods.split(",") if args.methods else list(_ALL)
+    if unknown := [name for name in methods if name not in _ALL]:
+        raise ValueError(f"A method is one of {', '.join(_ALL)}. Received: {', '.join(unknown)}.")
+    if min(args.copies, args.jobs, args.neural_steps) < 1:
+        raise ValueError(
+            "--copies, --jobs and --neural-steps are 1 or more. "
+            f"Received: {args.copies}, {args.jobs}, {args.neural_steps}."
+        )
     originals = _originals(args.corpus)
-    flac = args.out / "LA" / "ASVspoof2019_LA_train" / "flac"
-    flac.mkdir(parents=True, exist_ok=True)
-    (args.out / "LA" / "ASVspoof2019_LA_cm_protocols").mkdir(exist_ok=True)
+    for folder in (_FLAC, _PROTOCOLS, _VOCODERS):
+        (args.out / folder).mkdir(parents=True, exist_ok=True)
     _claim(args, methods)
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
-    tasks = [task for task in planned if not _path(flac, task[0]).exists()]
+    tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        run_all = map if args.jobs == 1 else partial(pool.map, chunksize=8)
-        written = run_all(partial(_write, flac, seed=args.seed), tasks)
+        run_each = map if args.jobs == 1 else pool.map
+        untrained = [name for name in methods if name in NEURAL and not _vocoder(args.out, name).exists()]
+        train = partial(_train, args.out, originals, steps=args.neural_steps, seed=args.seed)
+        for _ in run_each(train, untrained):
+            pass
+        written = run_each(partial(_write, args.out, seed=args.seed), tasks)
         for _ in tqdm(written, total=len(planned), initial=len(planned) - len(tasks), unit="clip", disable=None):
             pass
     # The protocol comes last: a corpus that was interrupted has none, and is not taken for a whole one.
@@ -104,7 +123,9 @@ def plan(originals: Sequence[Utterance], methods: Sequence[str], *, copies: int,
 
 
 def attack_name(method: str) -> str:
-    """V01 for the first method of the table: the same whichever others are asked for."""
+    """V01 for the first method of the table, V51 for the first neural one: the same whichever others are asked for."""
+    if method in NEURAL:
+        return f"V{list(NEURAL).index(method) + _FIRST_NEURAL:02}"
     return f"V{list(METHODS).index(method) + 1:02}"
 
 
@@ -120,9 +141,10 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
     """Record what decides the copies, or refuse to mix two kinds in one folder."""
     record = {
         "protocols": [protocol_sha256(root, "train") for root in args.corpus],
-        "methods": list(methods),
+        "attacks": {attack_name(method): method for method in methods},
         "copies": args.copies,
         "seed": args.seed,
+        "neural_steps": args.neural_steps if set(methods) & set(NEURAL) else None,
     }
     path = args.out / _RECORD
     text = json.dumps(record, indent=1) + "\n"
@@ -131,19 +153,40 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
     path.write_text(text)
 
 
-def _write(flac: Path, task: Task, *, seed: int) -> None:
-    utterance, original, method = task
+def _train(out: Path, originals: Sequence[Utterance], name: str, *, steps: int, seed: int) -> None:
+    from training.vocoders import neural_fit  # noqa: PLC0415 (imports TensorFlow)
+
+    drawn = np.random.default_rng(seed).permutation(len(originals))[:_MOST_CLIPS]
+    decoded = (decode_as_is(path) for index in drawn if (path := originals[index].path))
+    clips = [resample(waveform, rate, WORKING_RATE) for waveform, rate in decoded]
+    neural_fit.fit(clips, NEURAL[name], _vocoder(out, name), sample_rate=WORKING_RATE, steps=steps, seed=seed)
+
+
+def _write(out: Path, task: Task, *, seed: int) -> None:
+    utterance, original, name = task
     waveform, sample_rate = decode_as_is(original)
     rng = np.random.default_rng((seed, zlib.crc32(utterance.id.encode())))
     try:
-        samples = copy(waveform, METHODS[method], sample_rate=sample_rate, rng=rng)
+        samples = copy(waveform, _method(out, name), sample_rate=sample_rate, rng=rng)
     except ValueError as error:
-        raise ValueError(f"{original}: {error}") from error
-    path = _path(flac, utterance)
+        raise ValueError(f"{original}, {name}: {error}") from error
+    path = _clip(out, utterance)
     temporary = path.with_name(f"new-{path.name}")
     soundfile.write(temporary, samples, sample_rate, format="FLAC", subtype="PCM_16")
     temporary.replace(path)
 
 
-def _path(flac: Path, utterance: Utterance) -> Path:
-    return flac / f"{utterance.id}.flac"
+def _method(out: Path, name: str) -> Method:
+    if name in METHODS:
+        return METHODS[name]
+    from training.vocoders import neural  # noqa: PLC0415 (imports TensorFlow)
+
+    return partial(neural.resynthesise, model=_vocoder(out, name))
+
+
+def _clip(out: Path, utterance: Utterance) -> Path:
+    return out / _FLAC / f"{utterance.id}.flac"
+
+
+def _vocoder(out: Path, name: str) -> Path:
+    return out / _VOCODERS / f"{name}.keras"

@@ -43,7 +43,7 @@ def copy(waveform: Waveform, method: Method, *, sample_rate: int, rng: np.random
     made = method(wide, sample_rate=WORKING_RATE, rng=rng)
     made = np.pad(made[: wide.size], (0, max(wide.size - made.size, 0)))
     if not np.isfinite(made).all() or not made.any():
-        raise ValueError(f"A method makes sound. Received: silence or NaN of {wide.size} samples from {method}.")
+        raise ValueError(f"A method makes sound. Received: silence or NaN, of {wide.size} samples.")
     made = match_level(made, wide)
     if rng.random() < 0.5:
         made = match_slope(made, wide)

@@ -1,6 +1,7 @@
 """The table of methods. A new one is one more row, at the end: attacks are named by their place."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from training.vocoders import codecs, source_filter, spectra, world
 
 Waveform = npt.NDArray[np.float32]
+Generator = Literal["istft", "upsampling"]
 
 
 class Method(Protocol):
@@ -30,4 +32,21 @@ METHODS: dict[str, Method] = {
     "sinusoidal": source_filter.sinusoidal,
     "transform_codec": codecs.transform_codec,
     "upsampling": codecs.upsampled,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A neural vocoder: its generator, and whether an adversary helps to train it."""
+
+    generator: Generator
+    adversarial: bool
+
+
+# Methods that have to be trained first (`neural_fit.fit`).
+NEURAL: dict[str, Variant] = {
+    "neural_istft": Variant("istft", adversarial=False),
+    "neural_istft_gan": Variant("istft", adversarial=True),
+    "neural_upsampling": Variant("upsampling", adversarial=False),
+    "neural_upsampling_gan": Variant("upsampling", adversarial=True),
 }
