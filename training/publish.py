@@ -1,8 +1,8 @@
 """python -m training publish: a run -> an artifact in a store.
 
-Between the two: dev is scored with the serving
-detector, the calibration and the operating points are fitted on it, the figures are reported on eval, which nothing
-before this has looked at, and the complete artifact has to load and answer its probe before it gets its version.
+Between the two: dev is scored with the serving detector, the calibration and the operating points are fitted on it,
+the figures are reported on eval, which nothing before this has looked at, and the complete artifact has to load and
+answer its probe before it gets its version.
 """
 
 import argparse
@@ -33,11 +33,10 @@ from training.trials import Trial
 
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
-CHANNELS: tuple[Channel, ...] = ("original", "telephone")  # that dev and eval are heard through
+CHANNELS = ("original", "telephone")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
-
-Heard = dict[Channel, list[Trial]]
+Heard = dict[str, list[Trial]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class TrainedOn:
 
 
 def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "") -> m.Manifest:
-    """Publish a run's best model as the next version of its family.
+    """Publish a run's model as the next version of its family.
 
     Parameters
     ----------
@@ -72,8 +71,8 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
     detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
-    learned = {attack for c in corpora for attack in attacks(read_partition(c.path, "train"))}
-    dev = {c.name: _heard(detector, c.path, "dev") for c in corpora}
+    learned = {a for c in corpora if "train" in c.protocols for a in attacks(read_partition(c.path, "train"))}
+    dev = {c.name: _heard(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
     fitted = calibrate.unseen(
         [t for heard in dev.values() for trials in heard.values() for t in trials], training_attacks=learned
     )
@@ -84,13 +83,14 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
 
     figures: dict[str, Any] = {"history": read_history(run)}
     for c in corpora:
-        heard: dict[Partition, Heard] = {"dev": dev[c.name]}
+        heard: dict[Partition, Heard] = {"dev": dev[c.name]} if c.name in dev else {}
         if _has_eval(c.path):
             heard["eval"] = _heard(detector, c.path, "eval")
-        figures[c.name] = {
-            partition: {channel: _figures(logits, output) for channel, logits in by_channel.items()}
-            for partition, by_channel in heard.items()
-        }
+        if heard:
+            figures[c.name] = {
+                partition: {channel: _figures(logits, output) for channel, logits in by_channel.items()}
+                for partition, by_channel in heard.items()
+            }
 
     def manifest(version: int, files: dict[str, str]) -> m.Manifest:
         return draft.model_copy(
