@@ -51,6 +51,22 @@ def cut(waveform: Waveform, *, window_samples: int, hop_samples: int) -> npt.NDA
     return np.stack([waveform[start : start + window_samples] for start in first])
 
 
+SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
+
+
+def pool_soft_minimum(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
+    """Pool the logits (k,) of a clip's windows by a soft minimum: `-SOFTNESS * log(mean(exp(-logits / SOFTNESS)))`.
+
+    The mean is weighted as in `pool`. Windows that agree give what they agree on; a few that are far below the others
+    pull the clip down, so that a spoofed passage is not outvoted by the speech around it. Never above `pool`.
+    """
+    if not weights.sum() > 0:
+        weights = np.ones_like(weights)
+    lowest = float(logits[weights > 0].min())
+    far = np.where(weights > 0, logits - lowest, 0.0).astype(np.float64)
+    return lowest - SOFTNESS * float(np.log(np.average(np.exp(-far / SOFTNESS), weights=weights)))
+
+
 def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
     """Pool the logits (k,) of a clip's windows into one, by their mean weighted with `weights` (k,).
 
