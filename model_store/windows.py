@@ -3,10 +3,15 @@
 Training and serving both cut with `cut`: a model never meets a window that was made in another way.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 Waveform = npt.NDArray[np.float32]
+Pool = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], float]
+
+SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
 
 
 def starts(samples: int, *, window_samples: int, hop_samples: int) -> list[int]:
@@ -51,7 +56,15 @@ def cut(waveform: Waveform, *, window_samples: int, hop_samples: int) -> npt.NDA
     return np.stack([waveform[start : start + window_samples] for start in first])
 
 
-SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
+def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
+    """Pool the logits (k,) of a clip's windows into one, by their mean weighted with `weights` (k,).
+
+    The weight of a window is the speech in it, in seconds, so that the pauses of a call do not dilute what its
+    speech says. Where no window has any, all weigh the same.
+    """
+    if not weights.sum() > 0:
+        weights = np.ones_like(weights)
+    return float(np.average(logits.astype(np.float64), weights=weights))
 
 
 def pool_soft_minimum(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
@@ -67,12 +80,4 @@ def pool_soft_minimum(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.f
     return lowest - SOFTNESS * float(np.log(np.average(np.exp(-far / SOFTNESS), weights=weights)))
 
 
-def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
-    """Pool the logits (k,) of a clip's windows into one, by their mean weighted with `weights` (k,).
-
-    The weight of a window is the speech in it, in seconds, so that the pauses of a call do not dilute what its
-    speech says. Where no window has any, all weigh the same.
-    """
-    if not weights.sum() > 0:
-        weights = np.ones_like(weights)
-    return float(np.average(logits.astype(np.float64), weights=weights))
+POOLINGS: dict[str, Pool] = {"speech_weighted_mean": pool, "speech_weighted_soft_minimum": pool_soft_minimum}

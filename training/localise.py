@@ -1,6 +1,6 @@
 """How well a detector finds clips of which a passage is spoofed, and the passage in them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,11 +19,8 @@ from training.trials import Scores, Trial
 FRAME_SECONDS = 0.1
 _AT_A_TIME = 32
 
-Pool = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], float]
-
-POOLINGS: dict[str, Pool] = {
-    "speech_weighted_mean": windows.pool,
-    "soft_minimum": windows.pool_soft_minimum,
+POOLINGS: dict[str, windows.Pool] = {
+    **windows.POOLINGS,
     "lowest": lambda logits, weights: float(logits[weights > 0].min() if (weights > 0).any() else logits.min()),
 }
 
@@ -125,7 +122,7 @@ def _localisation(clips: Sequence[tuple[Passage, Score]]) -> dict[str, Any]:
     }
 
 
-def _eer(pool: Pool, clips: Sequence[tuple[Utterance, Score]], *, seed: int) -> dict[str, Any]:
+def _eer(pool: windows.Pool, clips: Sequence[tuple[Utterance, Score]], *, seed: int) -> dict[str, Any]:
     """The EER of a pooling, and its interval over speakers, who have several clips each; over clips if they are few."""
     trials = [Trial(u.speaker, u.id, u.attack, u.key, pool(*_windows(score))) for u, score in clips]
     if {trial.key for trial in trials} != set(KEYS):
