@@ -4,10 +4,15 @@ Training and serving both trim with `trim` and then cut with `cut`: a model neve
 another way.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 Waveform = npt.NDArray[np.float32]
+Pool = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], float]
+
+SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
 
 
 TRIM_BELOW_DB = 35.0  # a pause whose noise peaks 35 dB below speech is cut, a soft consonant is not
@@ -112,3 +117,19 @@ def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> f
     if not weights.sum() > 0:
         weights = np.ones_like(weights)
     return float(np.average(logits.astype(np.float64), weights=weights))
+
+
+def pool_soft_minimum(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
+    """Pool the logits (k,) of a clip's windows by a soft minimum: `-SOFTNESS * log(mean(exp(-logits / SOFTNESS)))`.
+
+    The mean is weighted as in `pool`. Windows that agree give what they agree on; a few that are far below the others
+    pull the clip down, so that a spoofed passage is not outvoted by the speech around it. Never above `pool`.
+    """
+    if not weights.sum() > 0:
+        weights = np.ones_like(weights)
+    lowest = float(logits[weights > 0].min())
+    far = np.where(weights > 0, logits - lowest, 0.0).astype(np.float64)
+    return lowest - SOFTNESS * float(np.log(np.average(np.exp(-far / SOFTNESS), weights=weights)))
+
+
+POOLINGS: dict[str, Pool] = {"speech_weighted_mean": pool, "speech_weighted_soft_minimum": pool_soft_minimum}

@@ -17,6 +17,8 @@ COMMANDS = {
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
     "evaluate": ("training.evaluate", "report on a published model or a score file: figures, plots, a page"),
+    "audit": ("training.audit", "what moves a model's verdicts that should not: level, silence, codecs, noise"),
+    "partial": ("training.partial", "make clips of which a passage is spoofed, and measure who finds it"),
     "metrics": ("training.summary", "EER and min t-DCF of a score file, as JSON"),
 }
 
