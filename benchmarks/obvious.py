@@ -51,7 +51,8 @@ class ObviousDetector:
         """The logits of an audio file's windows."""
         shape = self.manifest.input
         waveform, _ = librosa.load(file, sr=shape.sample_rate)
-        cut = windows.cut(waveform, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
+        part, _ = windows.trim(waveform, below_db=shape.trim_below_db)
+        cut = windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
         batch = np.stack(
             [features(window, self.front_end, self.filterbank, sample_rate=shape.sample_rate) for window in cut]
         )

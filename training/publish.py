@@ -37,7 +37,6 @@ PROBE_TOLERANCE = 1e-3
 CHANNELS: tuple[Channel, ...] = ("original", "telephone")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
-
 Heard = dict[Channel, list[Trial]]
 
 
