@@ -33,7 +33,7 @@ from training.trials import Trial
 
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
-CHANNELS = ("original", "telephone")  # that dev and eval are heard through
+CHANNELS = ("original", "telephone", "narrowband", "gsm", "opus")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
 Heard = dict[str, list[Trial]]
