@@ -4,6 +4,7 @@ import csv
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,9 +124,7 @@ def test_a_segment_finds_a_passage_by_half_of_the_shorter() -> None:
 
 
 def test_a_timeline_is_the_mean_of_the_segments_over_it() -> None:
-    class Timed:
-        segments = (Segment(0.0, 2.0, 4.0, 0.0, 1.0), Segment(1.0, 3.0, 0.0, 0.0, 1.0))
-
-    values = timeline(Timed())  # type: ignore[arg-type]
+    late = SimpleNamespace(segments=(Segment(0.5, 2.0, 4.0, 0.0, 1.0), Segment(1.0, 3.0, 0.0, 0.0, 1.0)))
+    values = timeline(late)  # type: ignore[arg-type]
     assert values.size == round(3 / FRAME_SECONDS)
     assert values[[0, 9, 10, 19, 20, 29]].tolist() == [4, 4, 2, 2, 0, 0]

@@ -93,11 +93,15 @@ def measure(
 
 
 def timeline(score: Score) -> npt.NDArray[np.float64]:
-    """The score of each frame of 0.1 s: the mean of the segments that hold its centre. float64 (frames,)."""
+    """The score of each frame of 0.1 s: the mean of the segments that hold its centre. float64 (frames,).
+
+    Before the first segment, where a detector does not listen, that of the first.
+    """
     centres = np.arange(FRAME_SECONDS / 2, score.segments[-1].end_seconds, FRAME_SECONDS)
-    inside = np.array([(s.start_seconds <= centres) & (centres < s.end_seconds) for s in score.segments], np.float64)
+    heard = np.maximum(centres, score.segments[0].start_seconds)
+    inside = np.array([(s.start_seconds <= heard) & (heard < s.end_seconds) for s in score.segments], np.float64)
     values = np.array([s.score for s in score.segments])
-    return np.asarray(values @ inside / np.maximum(inside.sum(axis=0), 1))
+    return np.asarray(values @ inside / inside.sum(axis=0))
 
 
 def _localisation(clips: Sequence[tuple[Passage, Score]]) -> dict[str, Any]:
