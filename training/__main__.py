@@ -1,4 +1,4 @@
-"""python -m training explore | train | publish | score | evaluate | metrics"""
+"""python -m training explore | train | publish | import-aasist | score | evaluate | metrics"""
 
 import argparse
 import importlib
@@ -13,6 +13,7 @@ COMMANDS = {
     "explore": ("training.explore", "look at a corpus: what is in it, and what could be a shortcut"),
     "train": ("training.train", "learn from train, choose on dev"),
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
+    "import-aasist": ("training.import_aasist", "publish the weights of AASIST or AASIST-L that its authors offer"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
     "evaluate": ("training.evaluate", "report on a published model or a score file: figures, plots, a page"),
     "metrics": ("training.summary", "EER and min t-DCF of a score file, as JSON"),

@@ -19,8 +19,7 @@ def card(manifest: Manifest, *, limits: str) -> str:
             f"Tells human speech from synthesised or converted speech. It hears windows of "
             f"{shape.window_samples / shape.sample_rate:g} s at {shape.sample_rate} Hz, one each "
             f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. The score of a clip is the mean "
-            f"of its windows' logits, weighted by the speech in them and calibrated to a log-likelihood ratio "
-            f"(natural logarithm): above 0 speaks for bonafide."
+            f"of its windows' logits, weighted by the speech in them{_calibration(manifest)}."
         ),
         "## Figures",
         _figures(manifest.metrics),
@@ -46,11 +45,23 @@ def card(manifest: Manifest, *, limits: str) -> str:
         *(["## Limits", limits.strip()] if limits.strip() else []),
         "## Made with",
         (
-            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, seed "
-            f"{manifest.training.get('fit', {}).get('seed')}; the whole configuration is in the manifest."
+            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, {_origin(manifest)}; "
+            f"the whole configuration is in the manifest."
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _calibration(manifest: Manifest) -> str:
+    if manifest.output.calibration.fitted_on == "nothing":
+        return ", and not calibrated: it is a logit"
+    return " and calibrated to a log-likelihood ratio (natural logarithm): above 0 speaks for bonafide"
+
+
+def _origin(manifest: Manifest) -> str:
+    if imported := manifest.training.get("imported"):
+        return f"imported from {imported['file']} (SHA-256 {imported['sha256']})"
+    return f"seed {manifest.training.get('fit', {}).get('seed')}"
 
 
 def _figures(metrics: dict[str, Any]) -> str:
