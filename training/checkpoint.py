@@ -4,6 +4,7 @@ Such a file is a zip archive: ``<name>/data.pkl``, which `training.state_dict` r
 bytes of one storage each. PyTorch packs nothing, and what is packed is refused: no file is larger inside than outside.
 """
 
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -35,9 +36,13 @@ def read_checkpoint(path: Path) -> Tensors:
         tensor that reaches outside its storage.
     OSError
     """
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        refuse(f"A checkpoint has at most {_MAX_BYTES} bytes", "more")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _Checkpoint(archive, size=path.stat().st_size).tensors()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _Checkpoint(archive, size=len(data)).tensors()
     except CheckpointError:
         raise
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
@@ -55,8 +60,8 @@ class _Checkpoint:
         if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in listed):
             refuse("The entries of a checkpoint are stored as they are", "one that is packed or encrypted")
         total = sum(entry.file_size for entry in listed)
-        if not total <= size <= _MAX_BYTES:  # entries that share their bytes are larger together than the file
-            refuse(f"A checkpoint has at most {_MAX_BYTES} bytes, its entries no more", f"{size} with {total} in them")
+        if total > size:
+            refuse("The entries of a checkpoint share no bytes", f"{total} bytes in a file of {size}")
         pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1 or entries[pickles[0]].file_size > _MAX_PICKLE_BYTES:
             refuse(

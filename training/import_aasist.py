@@ -35,12 +35,10 @@ SOURCE = m.Corpus(
 )
 LEARNED_ATTACKS = {f"A{number:02}" for number in range(1, 7)}
 
-_LIMITS = """Nothing of this was trained here: the weights are those of Jung et al. 2022 (arXiv:2110.01200), who learned from
-ASVspoof 2019 LA alone. On its eval partition they report an EER of 0.83 % (AASIST) and 0.99 % (AASIST-L); through the
-telephone, and on speech from elsewhere, published measurements find it many times higher."""
-_UNFITTED = (
-    """Nothing was measured here either: the operating points are placeholders, and what they cost is not known."""
-)
+_LIMITS = """Nothing of this was trained here: the weights are those of Jung et al. 2022 (arXiv:2110.01200), who learned
+from ASVspoof 2019 LA alone. On its eval partition they report an EER of 0.83 % (AASIST) and 0.99 % (AASIST-L); through
+the telephone, and on speech from elsewhere, published measurements find it many times higher."""
+_UNFITTED = "Nothing was measured here either: the operating points are placeholders."
 
 
 class _Source(NamedTuple):
