@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from model_store.channel_class import is_coded
+from model_store.clipping import FlatTops
 from model_store.decoders import Decoder, Stream, Waveform, recognise
 from model_store.errors import (
     EmptyAudio,
@@ -49,10 +51,12 @@ class Clip:
     """A decoded clip: what was sent, and its waveforms at the rate that was asked for."""
 
     format: str  # container/codec, such as "WAV/ULAW" or "M4A/AAC"
+    coded: bool  # whether the codec changes the samples, as `channel_class.is_coded`
     sample_rate: int  # Hz, as sent
     channels: int  # as sent
     duration_seconds: float  # of what was decoded
     waveforms: Mapping[int, Waveform]  # by channel
+    clipped_fractions: Mapping[int, float]  # by channel: of the samples as sent, those in flat tops
 
 
 def decode(
@@ -133,6 +137,7 @@ def _collect(container: str, stream: Stream, *, sample_rate: int, channel: int |
 
     kept = range(channels) if channel is None else range(channel, channel + 1)
     resampler = soxr.ResampleStream(rate, sample_rate, len(kept)) if rate != sample_rate else None
+    flat_tops = FlatTops(len(kept))
     frames, blocks = 0, [np.empty((0, len(kept)), np.float32)]
     for block in stream.blocks:
         frames += len(block)
@@ -141,6 +146,7 @@ def _collect(container: str, stream: Stream, *, sample_rate: int, channel: int |
         selected = np.ascontiguousarray(block[:, kept.start : kept.stop])
         if not (np.abs(selected) <= LOUDEST_SAMPLE).all():  # NaN compares false
             raise NonFiniteSamples("Samples must be finite, and within ±2^31. Received: others.")
+        flat_tops.add(selected)
         blocks.append(resampler.resample_chunk(selected) if resampler else selected)
     if frames == 0:
         raise EmptyAudio("A clip must hold audio. Received: 0 samples.")
@@ -151,8 +157,10 @@ def _collect(container: str, stream: Stream, *, sample_rate: int, channel: int |
     samples = np.concatenate(blocks)
     return Clip(
         format=f"{container}/{stream.codec}",
+        coded=is_coded(stream.codec),
         sample_rate=rate,
         channels=channels,
         duration_seconds=frames / rate,
         waveforms={which: np.ascontiguousarray(samples[:, i]) for i, which in enumerate(kept)},
+        clipped_fractions=dict(zip(kept, flat_tops.fractions(), strict=True)),
     )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store import speech, windows
+from model_store.channel_class import ChannelClass, channel_class
 from model_store.errors import InvalidArtifact
 from model_store.manifest import MODEL_FILE, Manifest
 from model_store.store import verify
@@ -24,7 +25,7 @@ _CALL_WINDOWS = 8  # in one compiled call: more are no faster, and take more mem
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A window of a clip."""
+    """A window of a clip, at its place in the clip as it came."""
 
     start_seconds: float
     end_seconds: float
@@ -45,6 +46,7 @@ class Score:
     logit: float
     segments: tuple[Segment, ...]
     reasons: tuple[Reason, ...]
+    channel_class: ChannelClass  # whose calibration made `value`
     speech_seconds: float
     bandwidth_hz: float
     level_dbfs: float
@@ -65,9 +67,12 @@ class Score:
 class Prepared:
     """A waveform on its way to the model: its windows, and what was measured of it besides."""
 
-    samples: int
+    start: int  # sample of the waveform that the trimmed part begins with
+    samples: int  # of the trimmed part
     windows: npt.NDArray[np.float32]  # (k, window_samples)
-    condition: speech.Condition
+    condition: speech.Condition  # of the trimmed part
+    channel_class: ChannelClass
+    clipped_fraction: float
 
 
 class Detector:
@@ -128,7 +133,7 @@ class Detector:
 
         Parameters
         ----------
-        waveforms : each float32 (n,), n > 0, mono, at ``manifest.input.sample_rate``
+        waveforms : each float32 (n,), n > 0, mono, at ``manifest.input.sample_rate``; never coded, nor clipped
 
         Returns
         -------
@@ -136,13 +141,25 @@ class Detector:
         """
         return self.score_prepared([self.prepare(waveform) for waveform in waveforms])
 
-    def prepare(self, waveform: Waveform) -> Prepared:
-        """The part of scoring that needs no model, for callers that have a thread to spare for it."""
+    def prepare(self, waveform: Waveform, *, coded: bool = False, clipped_fraction: float = 0.0) -> Prepared:
+        """The part of scoring that needs no model, for callers that have a thread to spare for it.
+
+        Parameters
+        ----------
+        waveform : as `score` takes them
+        coded, clipped_fraction
+            What the waveform no longer shows of the clip that it was decoded from: `audio.Clip` has them.
+        """
         shape = self.manifest.input
+        part, start = windows.trim(waveform, below_db=shape.trim_below_db)
+        condition = speech.measure(part, sample_rate=shape.sample_rate)
         return Prepared(
-            samples=waveform.size,
-            windows=windows.cut(waveform, window_samples=shape.window_samples, hop_samples=shape.hop_samples),
-            condition=speech.measure(waveform, sample_rate=shape.sample_rate),
+            start=start,
+            samples=part.size,
+            windows=windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples),
+            condition=condition,
+            channel_class=channel_class(coded=coded, above_4khz_db=condition.above_4khz_db),
+            clipped_fraction=clipped_fraction,
         )
 
     def score_prepared(self, clips: Sequence[Prepared]) -> list[Score]:
@@ -165,31 +182,36 @@ class Detector:
         return np.concatenate([self._call(tensorflow.constant(piece)).numpy() for piece in pieces])
 
     def _score(self, clip: Prepared, logits: npt.NDArray[np.float32]) -> Score:
-        shape, calibration, condition = self.manifest.input, self.manifest.output.calibration, clip.condition
+        shape, condition = self.manifest.input, clip.condition
+        calibration = self.manifest.output.calibration[clip.channel_class]
+        offset = clip.start / shape.sample_rate
         first = windows.starts(clip.samples, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
         segments = []
         for start, logit in zip(first, logits.tolist(), strict=True):
             begin = start / shape.sample_rate
             end = min(start + shape.window_samples, clip.samples) / shape.sample_rate
             value = calibration.slope * logit + calibration.intercept
-            segments.append(Segment(begin, end, value, logit, condition.speech_between(begin, end)))
+            spoken = condition.speech_between(begin, end)
+            segments.append(Segment(offset + begin, offset + end, value, logit, spoken))
         logit = windows.pool(logits, np.array([segment.speech_seconds for segment in segments]))
         return Score(
             value=calibration.slope * logit + calibration.intercept,
             logit=logit,
             segments=tuple(segments),
-            reasons=self._reasons(condition),
+            reasons=self._reasons(clip),
+            channel_class=clip.channel_class,
             speech_seconds=condition.speech_seconds,
             bandwidth_hz=condition.bandwidth_hz,
             level_dbfs=condition.level_dbfs,
         )
 
-    def _reasons(self, condition: speech.Condition) -> tuple[Reason, ...]:
-        policy = self.manifest.output.policy
+    def _reasons(self, clip: Prepared) -> tuple[Reason, ...]:
+        policy, condition = self.manifest.output.policy, clip.condition
+        silence = condition.level_dbfs < speech.FLOOR_DBFS
         reasons: dict[Reason, bool] = {
-            "silence": condition.level_dbfs < speech.FLOOR_DBFS,
+            "silence": silence,
             "insufficient_speech": condition.speech_seconds < policy.min_speech_seconds,
-            "clipped": condition.clipped_fraction > policy.max_clipped_fraction,
+            "clipped": clip.clipped_fraction > policy.max_clipped_fraction and not silence,
             "out_of_range_bandwidth": condition.bandwidth_hz < policy.min_bandwidth_hz,
         }
         return tuple(reason for reason, applies in reasons.items() if applies)

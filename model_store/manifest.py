@@ -5,12 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from model_store.channel_class import CHANNEL_CLASSES, ChannelClass
+
 # The whole string, and nothing like "1\n": pydantic's patterns are Rust's, whose $ is the end of the text.
 FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+Interval = Annotated[list[Rate], Field(min_length=2, max_length=2, description="95 %: low, high")]
 
 OperatingPointName = Literal["low_friction", "balanced", "high_security"]
 MODEL_FILE = "model.keras"
@@ -29,10 +33,17 @@ class Input(_Part):
     window_samples: int = Field(gt=0)
     hop_samples: int = Field(gt=0)
     fill: Literal["repeat"] = Field(description="how a clip shorter than a window is brought to its length")
+    trim_below_db: PositiveFloat | None = Field(
+        description="silence this far below a clip's loud samples is cut from its ends, and the mean is removed; "
+        "null: neither"
+    )
 
 
 class Calibration(_Part):
-    """logit -> score, a log-likelihood ratio (natural logarithm): ``score = slope * logit + intercept``."""
+    """logit -> score, a log-likelihood ratio (natural logarithm): ``score = slope * logit + intercept``.
+
+    There is one for each class of channel that a clip may have come through.
+    """
 
     slope: PositiveFloat
     intercept: FiniteFloat
@@ -42,20 +53,31 @@ class Calibration(_Part):
 class OperatingPoint(_Part):
     """A threshold on the score and the errors that it made where it was measured.
 
-    A score at or above the threshold is called bonafide. A false accept is a spoof called bonafide.
+    A score at or above the threshold is called bonafide. A false accept is a spoof called bonafide. Each attack counts
+    the same among false accepts, however many clips it has, and each speaker among false rejects. The intervals are
+    for as many *other* attacks, and *other* speakers, of the kind that they were measured on.
     """
 
     threshold: FiniteFloat
     false_accept_rate: Rate
+    false_accept_interval: Interval
     false_reject_rate: Rate
+    false_reject_interval: Interval
     measured_on: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "OperatingPoint":
+        for interval in (self.false_accept_interval, self.false_reject_interval):
+            if interval != sorted(interval):
+                raise ValueError(f"An interval is its low end and its high one. Received: {interval}.")
+        return self
 
 
 class Policy(_Part):
     """When there is not enough to say: the verdict is then inconclusive, whatever the score."""
 
     min_speech_seconds: float = Field(ge=0)
-    max_clipped_fraction: Rate = Field(description="of the samples of a clip")
+    max_clipped_fraction: Rate = Field(description="of the samples of a clip, as sent, in flat tops")
     min_bandwidth_hz: float = Field(ge=0, description="99.9 % of the energy of the speech lies below")
 
 
@@ -64,7 +86,7 @@ class Output(_Part):
 
     convention: Literal["higher is bonafide"]
     pooling: Literal["speech_weighted_mean"]
-    calibration: Calibration
+    calibration: dict[ChannelClass, Calibration]
     operating_points: dict[OperatingPointName, OperatingPoint]
     policy: Policy
 
@@ -73,6 +95,8 @@ class Output(_Part):
         names = {"low_friction", "balanced", "high_security"}
         if set(self.operating_points) != names:
             raise ValueError(f"The operating points are {sorted(names)}. Received: {sorted(self.operating_points)}.")
+        if set(self.calibration) != set(CHANNEL_CLASSES):
+            raise ValueError(f"Calibrated are {sorted(CHANNEL_CLASSES)}. Received: {sorted(self.calibration)}.")
         thresholds = [self.operating_points[n].threshold for n in ("low_friction", "balanced", "high_security")]
         if thresholds != sorted(thresholds):
             raise ValueError(f"Thresholds rise from low_friction to high_security. Received: {thresholds}.")
@@ -98,7 +122,7 @@ class Corpus(_Part):
 class Manifest(_Part):
     """The whole of manifest.json, written once, last, and never edited."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     family: FamilyName
     version: int = Field(ge=1, lt=10**9)
     created: datetime
@@ -111,7 +135,7 @@ class Manifest(_Part):
     probe: Probe
     data: list[Corpus]
     training: dict[str, Any] = Field(description="the whole configuration")
-    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus and partition")
+    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus, partition and channel")
 
     @model_validator(mode="after")
     def _files_named(self) -> "Manifest":

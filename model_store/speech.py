@@ -22,8 +22,8 @@ FLOOR_DBFS = -85.0  # below, a frame or a clip is silence: near the rounding noi
 _BELOW_PEAK_DB = 35.0  # of level within a clip that speech may span
 _MODULATION_DB = 1.5  # standard deviation of the level; hum and hiss stay below 1
 _REACH_FRAMES = 4  # consonants this near (128 ms) to a voiced frame count as speech
-_NEAR_PEAK = 0.98
 _RUMBLE_HZ = 100.0
+_TELEPHONE_HZ = 4_000.0  # half of its sample rate: nothing it carried lies above
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Condition:
     """What `measure` finds."""
 
     speech: npt.NDArray[np.bool_]  # (frames,), a frame each 32 ms
-    clipped_fraction: float  # of the samples, within 2 % of the peak
     bandwidth_hz: float  # 99.9 % of the energy lies below
+    above_4khz_db: float  # energy, of the whole; -inf where there is none
     level_dbfs: float  # of the whole waveform, RMS; -inf for digital silence
 
     @property
@@ -60,8 +60,6 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
     """
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     level = float(10 * np.log10(power)) if power > 0 else -np.inf
-    peak = float(np.abs(waveform).max())
-    clipped = float(np.mean(np.abs(waveform) >= _NEAR_PEAK * peak)) if peak > 0 else 0.0
 
     frames = _frames(waveform, sample_rate=sample_rate)
     levels = 10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-12)
@@ -76,8 +74,8 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
         speech = loud & (near > 0.5)
     return Condition(
         speech=speech,
-        clipped_fraction=clipped,
         bandwidth_hz=_bandwidth(spectra, sample_rate=sample_rate),
+        above_4khz_db=_above_telephone(spectra, sample_rate=sample_rate),
         level_dbfs=level,
     )
 
@@ -138,3 +136,11 @@ def _bandwidth(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> float:
     if cumulative[-1] <= 0:
         return 0.0
     return float(np.searchsorted(cumulative, 0.999 * cumulative[-1]) * bin_hz)
+
+
+def _above_telephone(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> float:
+    """The energy above a telephone's band, in dB of the whole; from a tenth above, where a resampler has rolled off."""
+    bin_hz = sample_rate / 2 / (spectra.shape[1] - 1)
+    energy = spectra.sum(axis=0, dtype=np.float64)
+    above, whole = energy[round(1.1 * _TELEPHONE_HZ / bin_hz) :].sum(), energy.sum()
+    return float(10 * np.log10(above / whole)) if above > 0 else -np.inf

@@ -88,7 +88,10 @@ class Pipeline:
             media_type=media_type,
             limits=self._limits,
         )
-        prepared = {which: detector.prepare(waveform) for which, waveform in clip.waveforms.items()}
+        prepared = {
+            which: detector.prepare(waveform, coded=clip.coded, clipped_fraction=clip.clipped_fractions[which])
+            for which, waveform in clip.waveforms.items()
+        }
         seconds = time.perf_counter() - begun
         self._telemetry.stages.labels("decode").observe(seconds)
         return clip, prepared, seconds
@@ -128,6 +131,7 @@ def _answer(
             sample_rate_hz=clip.sample_rate,
             channels=clip.channels,
             channel=deciding.channel,
+            channel_class=deciding.channel_class,
             duration_seconds=round(clip.duration_seconds, 4),
             speech_seconds=deciding.speech_seconds,
             bandwidth_hz=deciding.bandwidth_hz,
@@ -145,7 +149,9 @@ def _operating_point(detector: Detector, options: Options) -> schemas.AppliedOpe
             name="custom",
             threshold=options.threshold,
             false_accept_rate=None,
+            false_accept_interval=None,
             false_reject_rate=None,
+            false_reject_interval=None,
             measured_on=None,
         )
     point = detector.manifest.output.operating_points[options.operating_point]
@@ -162,10 +168,13 @@ def _channel(which: int, score: Score, *, threshold: float) -> schemas.ChannelRe
         spoof=1 - score.bonafide,
         segments=[
             schemas.SegmentScore(
-                start_seconds=segment.start_seconds, end_seconds=segment.end_seconds, score=segment.score
+                start_seconds=round(segment.start_seconds, 4),
+                end_seconds=round(segment.end_seconds, 4),
+                score=segment.score,
             )
             for segment in score.segments
         ],
+        channel_class=score.channel_class,
         speech_seconds=round(score.speech_seconds, 3),
         bandwidth_hz=round(score.bandwidth_hz, 1),
     )
@@ -178,7 +187,7 @@ def _deciding(results: list[schemas.ChannelResult]) -> schemas.ChannelResult:
 
 
 def _explanation(detector: Detector, score: Score) -> schemas.Explanation:
-    calibration = detector.manifest.output.calibration
+    calibration = detector.manifest.output.calibration[score.channel_class]
     return schemas.Explanation(
         logit=score.logit,
         calibration_slope=calibration.slope,
@@ -186,8 +195,8 @@ def _explanation(detector: Detector, score: Score) -> schemas.Explanation:
         level_dbfs=round(score.level_dbfs, 2) if score.level_dbfs > float("-inf") else None,
         windows=[
             schemas.WindowDetail(
-                start_seconds=segment.start_seconds,
-                end_seconds=segment.end_seconds,
+                start_seconds=round(segment.start_seconds, 4),
+                end_seconds=round(segment.end_seconds, 4),
                 score=segment.score,
                 logit=segment.logit,
                 speech_seconds=round(segment.speech_seconds, 3),

@@ -5,14 +5,20 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from model_store.channel_class import ChannelClass
 from model_store.detector import Reason, Verdict
-from model_store.manifest import Manifest, OperatingPoint
+from model_store.manifest import Interval, Manifest, OperatingPoint
 from service.problems import Problem
 
 # Finite: JSON has no other numbers, and pydantic would write null.
 Score = Annotated[
     FiniteFloat, Field(description="calibrated log-likelihood ratio, natural logarithm: above 0 speaks for bonafide")
 ]
+
+
+_CHANNEL_CLASS = (
+    "which calibration made the score: coded by its format, else narrowband with nothing above 4 kHz, else wideband"
+)
 
 
 class _Wire(BaseModel):
@@ -24,8 +30,18 @@ class AppliedOperatingPoint(_Wire):
 
     name: str = Field(description="low_friction, balanced, high_security; or custom for a threshold of the request")
     threshold: float = Field(description="a score at or above it is called bonafide")
-    false_accept_rate: float | None = Field(description="spoofs called bonafide; null for custom")
-    false_reject_rate: float | None = Field(description="bonafide speech called spoof; null for custom")
+    false_accept_rate: float | None = Field(
+        description="spoofs called bonafide, each attack counting the same; null for custom"
+    )
+    false_accept_interval: Interval | None = Field(
+        description="where it lies, in 95 of 100 cases, for as many other attacks: low, high; null for custom"
+    )
+    false_reject_rate: float | None = Field(
+        description="bonafide speech called spoof, each speaker counting the same; null for custom"
+    )
+    false_reject_interval: Interval | None = Field(
+        description="where it lies, in 95 of 100 cases, for as many other speakers: low, high; null for custom"
+    )
     measured_on: str | None = Field(description="the clips that the rates were measured on; null for custom")
 
 
@@ -47,6 +63,7 @@ class ChannelResult(_Wire):
     bonafide: float = Field(description="posterior at equal priors")
     spoof: float = Field(description="posterior at equal priors; the two sum to 1")
     segments: list[SegmentScore]
+    channel_class: ChannelClass = Field(description=_CHANNEL_CLASS)
     speech_seconds: float
     bandwidth_hz: float = Field(description="99.9 % of the energy lies below")
 
@@ -58,6 +75,7 @@ class AudioInfo(_Wire):
     sample_rate_hz: int
     channels: int
     channel: int = Field(description="the one that the verdict is of")
+    channel_class: ChannelClass = Field(description=_CHANNEL_CLASS)
     duration_seconds: float
     speech_seconds: float
     bandwidth_hz: float
@@ -90,7 +108,7 @@ class Explanation(_Wire):
     """How the score came about, for the channel that the verdict is of."""
 
     logit: float = Field(description="speech-weighted mean of the windows' logits")
-    calibration_slope: float
+    calibration_slope: float = Field(description="of the clip's class of channel")
     calibration_intercept: float = Field(description="score = slope * logit + intercept")
     level_dbfs: float | None = Field(description="RMS; null for digital silence")
     windows: list[WindowDetail]
@@ -144,7 +162,7 @@ class LoadedModel(_Wire):
     sample_rate_hz: int
     window_seconds: float
     operating_points: dict[str, OperatingPoint]
-    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus and partition")
+    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus, partition and channel")
 
 
 class ModelList(_Wire):

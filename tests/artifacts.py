@@ -4,17 +4,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store import manifest as m
+from model_store.channel_class import CHANNEL_CLASSES
 from model_store.store import Store
 
 
 def manifest(version: int, files: dict[str, str], *, family: str = "tiny") -> m.Manifest:
     """A complete manifest."""
     points = {
-        name: m.OperatingPoint(threshold=t, false_accept_rate=0.1, false_reject_rate=0.1, measured_on="nothing")
+        name: m.OperatingPoint(
+            threshold=t,
+            false_accept_rate=0.1,
+            false_accept_interval=[0.0, 0.3],
+            false_reject_rate=0.1,
+            false_reject_interval=[0.0, 0.3],
+            measured_on="nothing",
+        )
         for name, t in (("low_friction", -1.0), ("balanced", 0.0), ("high_security", 1.0))
     }
     return m.Manifest(
-        schema_version=1,
+        schema_version=2,
         family=family,
         version=version,
         created=datetime(2026, 1, 1, tzinfo=UTC),
@@ -22,11 +30,11 @@ def manifest(version: int, files: dict[str, str], *, family: str = "tiny") -> m.
         keras="3.15.1",
         tensorflow="2.21.0",
         files=files,
-        input=m.Input(sample_rate=16_000, window_samples=16_000, hop_samples=8_000, fill="repeat"),
+        input=m.Input(sample_rate=16_000, window_samples=16_000, hop_samples=8_000, fill="repeat", trim_below_db=35.0),
         output=m.Output(
             convention="higher is bonafide",
             pooling="speech_weighted_mean",
-            calibration=m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing"),
+            calibration=dict.fromkeys(CHANNEL_CLASSES, m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing")),
             operating_points=points,
             policy=m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.05, min_bandwidth_hz=600.0),
         ),

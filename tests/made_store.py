@@ -12,17 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from training.config import Config, FitConfig, FrontEndConfig, InputConfig
+from training.config import BranchConfig, Config, FitConfig, FrontEndConfig, InputConfig
 from training.fit import fit
+from training.model import FUSION
 from training.publish import publish
 from training.train import CORPORA_FILE
 
 RATE = 16_000
 CONFIG = Config(
-    family_options={"filters": [4, 4, 4, 4], "dense": 8, "dropout": 0.0},
+    branches={
+        "main": BranchConfig(
+            options={"filters": [4, 4, 4, 4], "dense": 8, "dropout": 0.0}, front_end=FrontEndConfig(bands=32)
+        )
+    },
     input=InputConfig(sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5),
-    front_end=FrontEndConfig(bands=32),
-    fit=FitConfig(epochs=3, batch_size=4, learning_rate=1e-2),
+    fit=FitConfig(epochs=3, batch_size=4, learning_rate=1e-2, averaging=0.0),
 )
 LOUDER = 20.0  # so little training leaves logits near each other, and a calibration that magnifies rounding errors
 
@@ -48,16 +52,16 @@ def speech(
 def make_store(root: Path) -> Path:
     """A store of two families, ``simple_cnn`` and ``other_cnn``: the same network, with logits of the other sign."""
     store, corpus, run = root / "store", make_corpus(root / "made"), root / "run"
-    best = fit(CONFIG, [corpus], run)
+    path = fit(CONFIG, [corpus], run)
     made = [{"name": "made", "path": str(corpus), "protocols": {"train": "0" * 64, "dev": "1" * 64}}]
     (run / CORPORA_FILE).write_text(json.dumps(made))
-    model = keras.saving.load_model(best, compile=False)
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
+    model = keras.saving.load_model(path, compile=False)
+    last = model.get_layer(FUSION)
     learned = last.get_weights()
     for family, factor in (("simple_cnn", LOUDER), ("other_cnn", -LOUDER)):
         last.set_weights([factor * weights for weights in learned])
-        model.save(best)
-        (run / "config.json").write_text(CONFIG.model_copy(update={"family": family}).model_dump_json())
+        model.save(path)
+        (run / "config.json").write_text(CONFIG.model_copy(update={"name": family}).model_dump_json())
         publish(run, store, licences={"made": "made for the tests"})
     return store
 

@@ -11,22 +11,19 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 from benchmarks import clips, load, report, rounds, stats
 from benchmarks.as_shipped import HIDDEN
 from benchmarks.cost import Costs, Length
-from benchmarks.obvious import ObviousDetector, features
+from benchmarks.obvious import ObviousDetector
 from benchmarks.results import Results, Start
 from benchmarks.rounds import Case, Loads
 from benchmarks.servers import Memory, Server
 from model_store import audio
 from model_store.detector import Detector
 from model_store.store import Store
-from training.config import FrontEndConfig
-from training.front_ends import filterbank, front_end
 
 # The obvious service ----------------------------------------------------------------------------------------
 
@@ -47,17 +44,6 @@ def test_a_difference_between_the_two_stops_the_benchmark() -> None:
         rounds.greatest_difference([1.0, -2.0], [1.0, -2.002])
     with pytest.raises(RuntimeError, match="same logit"):
         rounds.greatest_difference([1.0], [math.nan])
-
-
-@pytest.mark.parametrize("normalise", ["clip", "band"])
-@pytest.mark.parametrize("scale", ["mel", "linear"])
-def test_features_by_librosa_are_those_of_the_front_end(scale: str, normalise: str) -> None:
-    config = FrontEndConfig(scale=scale, normalise=normalise, bands=40)
-    window = clips.speech(1.0, sample_rate=16_000)
-    waveform = keras.Input((window.size,))
-    inside = keras.Model(waveform, front_end(waveform, config, sample_rate=16_000))(window[None])
-    outside = features(window, config, filterbank(config, sample_rate=16_000), sample_rate=16_000)
-    np.testing.assert_allclose(outside, np.asarray(inside)[0], atol=2e-3)
 
 
 def test_the_clips_pass_for_speech(store: Path) -> None:

@@ -8,15 +8,14 @@ from training import config
 
 def test_a_file_says_what_differs_and_an_override_wins(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"family": "resnet50", "fit": {"epochs": 5, "seed": 1}}))
-    loaded = config.load(path, ["fit.epochs=3", "front_end.scale=linear", 'family_options={"dropout": 0.1}'])
-    assert (loaded.family, loaded.fit.epochs, loaded.fit.seed) == ("resnet50", 3, 1)
-    assert loaded.front_end.scale == "linear"
-    assert loaded.family_options == {"dropout": 0.1}
+    path.write_text(json.dumps({"name": "mine", "fit": {"epochs": 5, "seed": 1}}))
+    loaded = config.load(path, ["fit.epochs=3", "branches.main.family=lcnn", 'branches.main.options={"dropout": 0.1}'])
+    assert (loaded.name, loaded.fit.epochs, loaded.fit.seed) == ("mine", 3, 1)
+    assert loaded.branches["main"] == config.BranchConfig(family="lcnn", options={"dropout": 0.1})
     assert loaded.fit.batch_size == config.Config().fit.batch_size
 
 
-@pytest.mark.parametrize("override", ["fit.epoch=3", "fit.epochs=many", "front_end.scale=bark", "novelty=1"])
+@pytest.mark.parametrize("override", ["fit.epoch=3", "fit.epochs=many", "fit.pairs=2", "novelty=1"])
 def test_what_does_not_exist_or_fit_is_refused(override: str) -> None:
     with pytest.raises(ValueError, match=override.partition("=")[0].rpartition(".")[2]):
         config.load(None, [override])
@@ -33,5 +32,5 @@ def test_a_configuration_survives_the_manifest() -> None:
 
 
 @pytest.mark.parametrize("recipe", sorted(Path(config.__file__).parent.glob("recipes/*.json")), ids=lambda p: p.stem)
-def test_a_recipe_is_a_configuration_of_the_family_that_it_is_named_after(recipe: Path) -> None:
-    assert config.load(recipe).family == recipe.stem
+def test_a_recipe_is_a_configuration_of_what_it_is_named_after(recipe: Path) -> None:
+    assert config.load(recipe).name == recipe.stem

@@ -30,6 +30,20 @@ def test_a_partition_is_its_protocol_with_paths(tmp_path: Path) -> None:
     assert corpus.attacks([first, second]) == {"A01"}
 
 
+def test_the_third_column_is_what_a_spoof_was_made_from(tmp_path: Path) -> None:
+    copied = "LA_0001 LA_T_1-1 LA_T_1 V01 spoof"
+    write(tmp_path, BONAFIDE, SPOOF, copied)
+    assert [u.source for u in corpus.read_partition(tmp_path, "train")] == [None, None, "LA_T_1"]
+
+
+def test_a_protocol_is_written_as_it_was_read(tmp_path: Path) -> None:
+    protocol = write(tmp_path, BONAFIDE, SPOOF, "LA_0001 LA_T_1-1 LA_T_1 V01 spoof")
+    text = protocol.read_text()
+    corpus.write_protocol(protocol, corpus.read_partition(tmp_path, "train"))
+    assert protocol.read_text() == text
+    assert list(protocol.parent.iterdir()) == [protocol]
+
+
 def test_the_folder_around_la_is_taken_too(tmp_path: Path) -> None:
     write(tmp_path / "LA", BONAFIDE)
     assert corpus.read_partition(tmp_path, "train") == corpus.read_partition(tmp_path / "LA", "train")

@@ -2,11 +2,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model_store import manifest as m
 from model_store.detector import Detector, Score, probe_waveform
 from model_store.errors import InvalidArtifact
 from model_store.manifest import Manifest
@@ -80,16 +82,29 @@ def test_level_does_not_move_a_score(detector: Detector) -> None:
     assert loud.value == pytest.approx(quiet.value, abs=0.01)
 
 
+def test_silence_around_a_clip_moves_neither_its_score_nor_what_the_segments_are_of(detector: Detector) -> None:
+    alone, padded = detector.score([VOICE, np.pad(VOICE, (8_123, 4_001))])
+    assert padded.value == pytest.approx(alone.value, abs=1e-5)
+    assert (padded.speech_seconds, padded.bandwidth_hz) == (alone.speech_seconds, alone.bandwidth_hz)
+    moved = [s.start_seconds - 8_123 / detector.manifest.input.sample_rate for s in padded.segments]
+    assert moved == pytest.approx([s.start_seconds for s in alone.segments])
+
+
+def test_an_offset_does_not_move_a_score(detector: Detector) -> None:
+    centred, offset = detector.score([VOICE, VOICE + np.float32(0.05)])
+    assert offset.value == pytest.approx(centred.value, abs=0.02)
+
+
 def test_a_long_recording_is_scored_in_bounded_calls(detector: Detector) -> None:
     long = np.tile(VOICE, 15)  # more windows than one call takes
     shape = detector.manifest.input
     score = detector.score([long])[0]
     assert len(score.segments) > 32
+    prepared = detector.prepare(long)
     for place in (0, 33, len(score.segments) - 1):
-        start = round(score.segments[place].start_seconds * shape.sample_rate)
-        window = long[start : start + shape.window_samples]
-        assert detector.score([window])[0].logit == pytest.approx(score.segments[place].logit, abs=1e-4)
-    assert score.segments[-1].end_seconds == pytest.approx(long.size / shape.sample_rate)
+        window = replace(prepared, windows=prepared.windows[place : place + 1], samples=shape.window_samples)
+        assert detector.score_prepared([window])[0].logit == pytest.approx(score.segments[place].logit, abs=1e-4)
+    assert score.segments[-1].end_seconds == pytest.approx((prepared.start + prepared.samples) / shape.sample_rate)
 
 
 def test_a_score_is_the_calibrated_speech_weighted_mean_of_its_windows(detector: Detector) -> None:
@@ -97,14 +112,15 @@ def test_a_score_is_the_calibrated_speech_weighted_mean_of_its_windows(detector:
     weights = np.array([s.speech_seconds for s in score.segments])
     assert weights.min() == 0 < weights.max()
     assert score.logit == pytest.approx(np.average([s.logit for s in score.segments], weights=weights))
-    line = detector.manifest.output.calibration
+    line = detector.manifest.output.calibration[score.channel_class]
     assert score.value == pytest.approx(line.slope * score.logit + line.intercept)
     assert score.bonafide == pytest.approx(1 / (1 + np.exp(-score.value)))
 
 
 def test_a_short_clip_is_one_segment_of_its_own_length(detector: Detector) -> None:
-    (segment,) = detector.score([VOICE[:8_000]])[0].segments
-    assert (segment.start_seconds, segment.end_seconds) == (0, 0.5)
+    (segment,) = detector.score([VOICE[:4_000]])[0].segments
+    assert segment.start_seconds == pytest.approx(0, abs=0.01)
+    assert segment.end_seconds == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +129,6 @@ def test_a_short_clip_is_one_segment_of_its_own_length(detector: Detector) -> No
         (np.zeros(64_000), {"silence", "insufficient_speech", "out_of_range_bandwidth"}),
         (NOISE, {"insufficient_speech"}),
         (VOICE[:5_000], {"insufficient_speech"}),
-        (np.clip(10 * VOICE / np.abs(VOICE).max(), -1, 1), {"clipped"}),
     ],
 )
 def test_there_may_be_too_little_to_say(detector: Detector, signal: np.ndarray, reasons: set[str]) -> None:
@@ -122,9 +137,43 @@ def test_there_may_be_too_little_to_say(detector: Detector, signal: np.ndarray, 
     assert score.verdict(threshold=-1e9) == "inconclusive"  # a threshold that would call anything bonafide
 
 
+def test_what_was_clipped_is_inconclusive_but_not_a_silence_that_holds_its_level(detector: Detector) -> None:
+    whole, clipped = (detector.prepare(VOICE, clipped_fraction=fraction) for fraction in (0.05, 0.06))
+    quiet = detector.prepare(np.full(64_000, 1e-4, np.float32), clipped_fraction=1.0)
+    reasons = [set(score.reasons) for score in detector.score_prepared([whole, clipped, quiet])]
+    assert reasons[:2] == [set(), {"clipped"}]
+    assert "silence" in reasons[2]
+    assert "clipped" not in reasons[2]
+
+
+def test_each_class_of_channel_has_its_line(detector: Detector) -> None:
+    lines = {
+        "wideband": m.Calibration(slope=1.0, intercept=0.0, fitted_on=""),
+        "narrowband": m.Calibration(slope=1.0, intercept=100.0, fitted_on=""),
+        "coded": m.Calibration(slope=2.0, intercept=200.0, fitted_on=""),
+    }
+    output = detector.manifest.output.model_copy(update={"calibration": lines})
+    other = Detector(detector.manifest.model_copy(update={"output": output}), detector._call)
+    wide = VOICE + (0.02 * NOISE).astype(np.float32)
+    found = other.score_prepared([other.prepare(wide), other.prepare(VOICE), other.prepare(wide, coded=True)])
+    assert [score.channel_class for score in found] == ["wideband", "narrowband", "coded"]
+    for score in found:
+        line = lines[score.channel_class]
+        assert score.value == pytest.approx(line.slope * score.logit + line.intercept)
+        for segment in score.segments:
+            assert segment.score == pytest.approx(line.slope * segment.logit + line.intercept)
+
+
 def test_a_verdict_is_on_the_right_side_of_its_threshold() -> None:
     score = Score(
-        value=1.0, logit=0.0, segments=(), reasons=(), speech_seconds=3.0, bandwidth_hz=4_000.0, level_dbfs=-20.0
+        value=1.0,
+        logit=0.0,
+        segments=(),
+        reasons=(),
+        channel_class="coded",
+        speech_seconds=3.0,
+        bandwidth_hz=4_000.0,
+        level_dbfs=-20.0,
     )
     assert score.verdict(threshold=1.0) == "bonafide"
     assert score.verdict(threshold=float(np.nextafter(1.0, 2))) == "spoof"

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,7 +17,6 @@ from matplotlib.image import imread
 
 from training import evaluate as module
 from training.evaluate import Subject, add_arguments, evaluate, run, write_report
-from training.plots import best_epoch
 from training.report import render
 from training.summary import summarise
 from training.trials import Trial, write_trials
@@ -75,6 +75,19 @@ def test_an_evaluation_is_json_and_repeats_with_its_seed(trials: list[Trial]) ->
     assert summarise(trials, seed=1)["eer_interval_percent"] == figures["eer_interval_percent"]
 
 
+def test_each_operating_point_and_each_class_of_channel_has_its_errors(trials: list[Trial]) -> None:
+    heard = [replace(t, channel_class="coded" if n % 2 else "wideband") for n, t in enumerate(trials)]
+    figures = evaluate(heard, threshold=0, points={"low": -9, "high": 9})
+    assert figures["operating_points"]["low"]["false_accepts"] == 100
+    assert figures["operating_points"]["high"]["false_rejects"] == 20
+    classes = figures["channel_classes"]
+    assert set(classes) == {"coded", "wideband"}
+    for count in ("bonafide", "spoof"):
+        assert sum(classes[name][count] for name in classes) == figures["trials"][count]
+    assert sum(classes[name]["false_accepts"] for name in classes) == 10
+    assert evaluate(trials, threshold=0)["channel_classes"] == {}  # a score file does not tell
+
+
 def test_a_threshold_is_finite(trials: list[Trial]) -> None:
     with pytest.raises(ValueError, match=r"A threshold is finite\. Received: nan"):
         evaluate(trials, threshold=float("nan"))
@@ -113,7 +126,7 @@ def test_the_page_stands_alone_in_its_folder(report: Path) -> None:
     page = Page(report / "index.html")
     assert {link for link in page.links if not (report / link).is_file()} == set()
     assert {picture["src"] for picture in page.pictures} == {path.name for path in report.glob("*.png")}
-    assert len(page.pictures) == 6
+    assert len(page.pictures) == 8
     assert all(picture["alt"] for picture in page.pictures)
     assert "://" not in (report / "index.html").read_text()
 
@@ -144,7 +157,7 @@ def test_the_page_says_what_the_json_says(report: Path, trials: list[Trial]) -> 
         f"A02 40 {figures['attacks']['A02']['eer_percent']:.2f} %",
         "All clips 90.00 % 64.29 % 90.00 % 75.00 % 97.83 % 90.00 % 93.75 %",
         f"the scores cost {figures['cllr']:.3f} bits",
-        "epoch 2, the best on held-out clips",
+        "grey on the training clips, black on held-out ones",
     ):
         assert claim.lower() in text.lower()
     assert "t-DCF" not in text  # there were no ASV scores
@@ -166,12 +179,6 @@ def test_a_page_without_history_or_speakers_claims_neither(tmp_path: Path, trial
 def test_a_template_that_needs_more_than_it_gets_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(jinja2.UndefinedError):
         render("evaluation.html.j2", tmp_path / "index.html")
-
-
-def test_the_best_epoch_is_chosen_on_held_out_clips() -> None:
-    assert best_epoch(HISTORY) == 2
-    assert best_epoch({"loss": [3, 2, 1], "val_loss": [3, 1, 2]}) == 2
-    assert best_epoch({"loss": [3, 2, 1], "eer": [3, 2, 1]}) is None
 
 
 def arguments(*words: str | Path) -> argparse.Namespace:

@@ -7,13 +7,19 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from training.metrics import (
+    ASVSPOOF5_COSTS,
+    DecisionCosts,
+    actual_dcf,
     balanced_subset,
+    calibration_curve,
     classification,
     cllr,
     detection_curve,
     equal_error_rate,
     error_rates,
     min_cllr,
+    min_dcf,
+    reliability_bins,
 )
 from training.trials import FloatArray, Scores
 
@@ -162,3 +168,54 @@ def test_recalibration_never_costs(bonafide: list[int], spoof: list[int]) -> Non
     scores = Scores(bonafide=bonafide, spoof=spoof)
     assert min_cllr(scores) >= -1e-12
     assert min_cllr(scores) <= min(1, cllr(scores)) + 1e-12
+
+
+def llr_quantiles(count: int, *, separation: float) -> Scores:
+    """Gaussian log-likelihood ratios, which by their definition are calibrated, without chance."""
+    spread = separation * gaussian_quantiles(count, mean=0)
+    return Scores(bonafide=spread + separation**2 / 2, spoof=spread - separation**2 / 2)
+
+
+def test_a_detection_cost_is_its_definition() -> None:
+    costs = DecisionCosts(spoof_prior=0.2, false_accept_cost=2, false_reject_cost=1)  # 0.4 and 0.8
+    assert costs.threshold == pytest.approx(np.log(0.4 / 0.8))
+    assert actual_dcf(SMALL, costs) == 1  # the threshold, -0.69, accepts all
+    # Of the thresholds, 3 accepts one spoof of four and rejects one bonafide clip of four.
+    assert min_dcf(SMALL, costs) == pytest.approx(min(0.4 * 0.25 + 0.8 * 0.25, 0.4 * 0.75) / 0.4)
+
+
+def test_deaf_verdicts_cost_1_and_misleading_scores_more() -> None:
+    deaf = Scores(bonafide=np.zeros(5), spoof=np.zeros(5))
+    assert (actual_dcf(deaf), min_dcf(deaf)) == (1, 1)  # all are accepted, which is the cheaper of the two
+    assert actual_dcf(Scores(bonafide=[-9, -8], spoof=[9, 8])) > 1
+    assert min_dcf(Scores(bonafide=[-9, -8], spoof=[9, 8])) == 1
+
+
+def test_calibrated_scores_cost_their_minimum_and_shifted_ones_more() -> None:
+    scores = llr_quantiles(2_000, separation=2)
+    least = min_dcf(scores)
+    assert actual_dcf(scores) == pytest.approx(least, rel=0.01)
+    shifted = Scores(bonafide=scores.bonafide - 2, spoof=scores.spoof - 2)
+    assert min_dcf(shifted) == pytest.approx(least)
+    assert actual_dcf(shifted) > 1.2 * least
+    accepts, rejects = norm.cdf((-1 - ASVSPOOF5_COSTS.threshold / 2, ASVSPOOF5_COSTS.threshold / 2 - 1))
+    assert least == pytest.approx((0.5 * accepts + 0.95 * rejects) / 0.5, rel=0.01)
+
+
+def test_calibrated_scores_lie_on_the_diagonal_and_boastful_ones_do_not() -> None:
+    scores = llr_quantiles(2_000, separation=2)
+    claimed, observed = calibration_curve(scores)
+    assert observed == pytest.approx(claimed, abs=0.06)
+    assert all(low < middle < high for low, high, middle in reliability_bins(scores))
+    boastful = Scores(bonafide=3 * scores.bonafide, spoof=3 * scores.spoof)
+    claimed, observed = calibration_curve(boastful)
+    assert np.abs(observed - claimed).max() > 0.2
+    outside = [not low < middle < high for low, high, middle in reliability_bins(boastful)]
+    assert sum(outside) >= 5
+
+
+def test_bins_of_equal_scores_are_one() -> None:
+    assert len(reliability_bins(Scores(bonafide=[1, 1, 2], spoof=[1, 1, 1]))) <= 2
+    ((low, high, middle),) = reliability_bins(Scores(bonafide=[0.0], spoof=[0.0]))
+    assert low < 0.5 < high
+    assert middle == 0.5

@@ -59,11 +59,13 @@ def test_speech_is_found_where_it_is() -> None:
     assert found.speech_between(4, 8) == pytest.approx(found.speech_seconds, abs=0.1)
 
 
-def test_clipping_is_seen() -> None:
-    clean = voice() / np.abs(voice()).max()
-    assert condition(clean).clipped_fraction < 0.01
-    assert condition(np.clip(6 * clean, -1, 1)).clipped_fraction > 0.05
-    assert condition(0.1 * np.clip(6 * clean, -1, 1)).clipped_fraction > 0.05  # turned down after it clipped
+def test_what_lies_above_a_telephones_band_is_measured() -> None:
+    spectrum = np.fft.rfft(NOISE)
+    hertz = np.fft.rfftfreq(T.size, 1 / RATE)
+    for edge_hz, expected_db in ((3_400, -np.inf), (6_000, 10 * np.log10(1.6 / 6)), (8_000, 10 * np.log10(3.6 / 8))):
+        above = condition(np.fft.irfft(np.where(hertz < edge_hz, spectrum, 0))).above_4khz_db
+        assert above < -60 if expected_db == -np.inf else above == pytest.approx(expected_db, abs=0.2)
+    assert condition(np.zeros(T.size)).above_4khz_db == -np.inf
 
 
 def test_bandwidth_is_that_of_the_signal() -> None:

@@ -123,7 +123,7 @@ def edited(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 1}, "schema_version"),
         ({"version": "1\n"}, "version"),
         ({"family": "tiny\n"}, "family"),
         ({"surprise": 1}, "surprise"),

@@ -39,7 +39,9 @@ def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
     assert set(corpus.protocols) == {"train", "dev"}
     assert len(manifest.metrics["history"]["dev_eer"]) == 1
     assert set(manifest.metrics["made"]) == {"dev"}  # this corpus has no eval to report
-    assert "A02" in manifest.metrics["made"]["dev"]["attacks"]
+    assert set(manifest.metrics["made"]["dev"]) == {"original", "telephone"}
+    assert "A02" in manifest.metrics["made"]["dev"]["telephone"]["attacks"]
+    assert set(manifest.metrics["made"]["dev"]["telephone"]["channel_classes"]) == {"coded"}
     # Thresholds come from attacks that training has not seen, and say so.
     assert "1 attacks not in training" in manifest.output.operating_points["balanced"].measured_on
 
@@ -47,9 +49,13 @@ def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
 def test_the_card_holds_the_figures_of_the_manifest(made: Path) -> None:
     folder = Store(made / "store").resolve("simple_cnn@1")
     manifest, card = verify(folder), (folder / "card.md").read_text()
-    figures = manifest.metrics["made"]["dev"]
-    assert f"| made | dev | 4 | 4 | {figures['eer_percent']:.2f} %" in card
-    assert f"| {manifest.output.operating_points['high_security'].threshold:.3f} |" in card
+    figures = manifest.metrics["made"]["dev"]["telephone"]
+    assert f"| made | dev | telephone | 4 | 4 | {figures['eer_percent']:.2f} %" in card
+    point = manifest.output.operating_points["high_security"]
+    assert f" {point.threshold:.3f} |" in card
+    low, high = point.false_accept_interval
+    assert f"{100 * point.false_accept_rate:.1f} ({100 * low:.1f} to {100 * high:.1f}) / " in card
+    assert f"| coded | {manifest.output.calibration['coded'].slope:.3f} |" in card
     assert "It knows nothing." in card
     assert "none needed" in card
 
@@ -66,7 +72,7 @@ def test_scores_are_written_in_the_format_of_asvspoof_and_read_back(
     capsys.readouterr()
     assert main(["metrics", "--cm", str(out)]) == 0
     said = json.loads(capsys.readouterr().out)
-    published = verify(Store(made / "store").resolve("simple_cnn")).metrics["made"]["dev"]
+    published = verify(Store(made / "store").resolve("simple_cnn")).metrics["made"]["dev"]["original"]
     assert said["eer_percent"] == pytest.approx(published["eer_percent"])
 
 
@@ -78,13 +84,16 @@ def test_the_telephone_takes_what_lies_above_4_khz(made: Path) -> None:
     assert spectrum[len(spectrum) // 2 + 200 :].sum() < 1e-4 * spectrum.sum()
 
 
-def test_scores_through_the_telephone_are_other_scores(made: Path) -> None:
-    wide, narrow = (
+def test_scores_through_a_channel_are_other_scores(made: Path) -> None:
+    wide, *narrow = (
         score_corpus(made / "store", "simple_cnn", made / "made", "dev", channel=channel)
-        for channel in ("original", "telephone")
+        for channel in ("original", "telephone", "gsm")
     )
-    assert [t.utterance for t in wide] == [t.utterance for t in narrow]
-    assert [t.score for t in wide] != [t.score for t in narrow]
+    for trials in narrow:
+        assert [t.utterance for t in wide] == [t.utterance for t in trials]
+        assert [t.score for t in wide] != [t.score for t in trials]
+    with pytest.raises(ValueError, match="one of original, .* Received: pigeon"):
+        score_corpus(made / "store", "simple_cnn", made / "made", "dev", channel="pigeon")
 
 
 def test_evaluate_reports_on_a_published_model(made: Path, tmp_path: Path) -> None:

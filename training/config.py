@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from training.channels import TRAINING_CODECS, named
+from training.rawboost import Kind
 
 
 class _Part(BaseModel):
@@ -19,8 +22,8 @@ class InputConfig(_Part):
     """What the model hears."""
 
     sample_rate: int = Field(default=16_000, description="Hz")
-    window_seconds: float = 3.0
-    hop_seconds: float = 1.5
+    window_seconds: float = 2.0
+    hop_seconds: float = 2.0
 
     @property
     def window_samples(self) -> int:
@@ -32,10 +35,11 @@ class InputConfig(_Part):
 
 
 class FrontEndConfig(_Part):
-    """How the model looks at it: a short-time spectrum, summed into bands, in nats."""
+    """How a branch looks at it: a short-time spectrum, in bands, in nats."""
 
-    scale: Literal["mel", "linear"] = Field(default="mel", description="spacing of the bands")
+    kind: str = Field(default="log_mel", description="one of training/front_ends.py")
     bands: int = 80
+    coefficients: int = Field(default=20, description="of lfcc")
     frame_seconds: float = 0.025
     step_seconds: float = 0.010
     fft_samples: int = 512
@@ -46,13 +50,41 @@ class FrontEndConfig(_Part):
     )
 
 
-class AugmentConfig(_Part):
-    """Probabilities of each change to a training window, drawn alike for both classes."""
+class BranchConfig(_Part):
+    """A network of its own, with its own view of the window; an artifact fuses the logits of one or several."""
 
-    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    family: str = Field(default="simple_cnn", description="one of training/families.py")
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the family")
+    front_end: FrontEndConfig = FrontEndConfig()
+
+
+class AugmentConfig(_Part):
+    """Probabilities of each change to a training window, drawn alike for both classes; in the order they are made."""
+
+    speed: float = Field(default=0.0, description="played up to 10 % slower or faster, the pitch with it")
+    reverb: float = Field(default=0.0, description="a small room: 0.1 to 0.5 s of reverberation, 0 to 20 dB down")
     filter: float = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
     noise: float = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
+    rawboost: float = Field(default=0.0, description="RawBoost's noise, of the kind below")
+    rawboost_kind: Kind = Field(default="1+2", description="kinds of training/rawboost.py: + in series, | in parallel")
+    level: float = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")
+    clip: float = Field(default=0.0, description="peaks cut or bent by 1 to 12 dB")
+    resample: float = Field(default=0.0, description="to 11,025, 22,050 or 32,000 Hz and back, well or crudely")
+    band_limit: float = Field(default=0.0, description="300 to 3,400 Hz, up to 4 kHz, or up to 7 kHz")
+    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    codec: float = Field(default=0.0, description="through one of `codecs`, at a random level")
+    codecs: tuple[str, ...] = Field(
+        default=TRAINING_CODECS, min_length=1, description="names of training/channels.py, each as likely"
+    )
+    packet_loss: float = Field(default=0.0, description="1 to 15 % of packets lost, half of them concealed")
     mask: float = Field(default=0.0, description="a band and a stretch of the window replaced by silence")
+
+    @field_validator("codecs")
+    @classmethod
+    def _exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            named(name)
+        return names
 
 
 class FitConfig(_Part):
@@ -60,20 +92,37 @@ class FitConfig(_Part):
 
     seed: int = 0
     epochs: int = 60
-    patience: int = Field(default=15, description="epochs without a better dev EER before stopping")
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
+    epoch_windows: int | None = Field(default=None, gt=0, description="default: twice the clips of the smaller class")
+    batch_size: int = Field(default=64, ge=4)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    loss: str = Field(default="cross_entropy", description="one of training/losses.py")
+    label_smoothing: float = 0.02
+    averaging: float = Field(
+        default=0.1, ge=0, lt=1, description="share of all steps that the average of the weights reaches back over"
+    )
+    balance: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="draw corpora and attacks by their size to this power: 0 all alike, 1 as they are",
+    )
+    pairs: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="of a batch, bonafide clips with a copy made of each, where there are copies",
+    )
+    mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
+    mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 
 
 class Config(_Part):
     """Everything that decides what a run makes, but the corpora."""
 
-    family: str = "simple_cnn"
-    family_options: dict[str, Any] = {}
+    name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
+    branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
     input: InputConfig = InputConfig()
-    front_end: FrontEndConfig = FrontEndConfig()
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
 
@@ -88,17 +137,20 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         `ValidationError`, which is a `ValueError`, names it).
     """
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    for override in overrides:
-        name, equals, text = override.partition("=")
+    for text in overrides:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"An override reads key.sub_key=value. Received: {override!r}.")
+            raise ValueError(f"An override reads key.sub_key=value. Received: {text!r}.")
         try:
-            value = json.loads(text)
+            override(data, name, json.loads(value))
         except json.JSONDecodeError:
-            value = text
-        *parents, leaf = name.split(".")
-        part = data
-        for parent in parents:
-            part = part.setdefault(parent, {})
-        part[leaf] = value
+            override(data, name, value)
     return Config.model_validate(data)
+
+
+def override(data: dict[str, Any], name: str, value: Any) -> None:
+    """Set ``key.sub_key`` of a configuration's data, in place."""
+    *parents, leaf = name.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+    data[leaf] = value

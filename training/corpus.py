@@ -6,9 +6,10 @@ The layout, as the organisers ship it and as other corpora may imitate it::
     ├── ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{train.trn,dev.trl,eval.trl}.txt
     └── ASVspoof2019_LA_{train,dev,eval}/flac/<UTTERANCE>.flac
 
-A protocol line reads ``SPEAKER UTTERANCE - ATTACK KEY``; the attack of a bonafide utterance is ``-``. A corpus
-may be the whole of it or a subset, with or without an eval partition: the protocol says what is in it, and
-every utterance that it names has to be there.
+A protocol line reads ``SPEAKER UTTERANCE SOURCE ATTACK KEY``; the attack of a bonafide utterance is ``-``. The source
+is the bonafide utterance that a spoof was made from, or ``-``, as throughout ASVspoof 2019 LA. A corpus may be the
+whole of it or a subset, with or without an eval partition: the protocol says what is in it, and every utterance that
+it names has to be there.
 
 Reference: X. Wang et al., "ASVspoof 2019: a large-scale public database of synthesized, converted and replayed
 speech", Computer Speech & Language 64 (2020).
@@ -16,7 +17,7 @@ speech", Computer Speech & Language 64 (2020).
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -43,6 +44,7 @@ class Utterance:
     attack: str | None  # None for bonafide
     key: Key
     path: Path | None = None
+    source: str | None = None  # the utterance that it was made from, of this corpus or another
 
 
 def corpus_name(root: Path) -> str:
@@ -107,7 +109,15 @@ def read_partition(root: Path, partition: Partition) -> list[Utterance]:
             f"Every utterance of a protocol has a file. Received: {len(missing)} of {len(utterances)} that "
             f"{protocol.name} names are not in {folder}, the first {missing[0]}.flac."
         )
-    return [Utterance(u.speaker, u.id, u.attack, u.key, folder / f"{u.id}.flac") for u in utterances]
+    return [replace(u, path=folder / f"{u.id}.flac") for u in utterances]
+
+
+def write_protocol(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a protocol that `read_protocol` reads, in one step: no half of one is ever there."""
+    lines = [f"{u.speaker} {u.id} {u.source or '-'} {u.attack or '-'} {u.key}\n" for u in utterances]
+    temporary = path.with_name(f"new-{path.name}")
+    temporary.write_text("".join(lines), encoding="utf-8")
+    temporary.replace(path)
 
 
 def attacks(utterances: Iterable[Utterance]) -> set[str]:
@@ -118,10 +128,12 @@ def attacks(utterances: Iterable[Utterance]) -> set[str]:
 def _parse(line: str, *, where: str) -> Utterance:
     columns = line.split()
     if len(columns) != 5:
-        raise CorpusError(f"{where}: a line reads SPEAKER UTTERANCE - ATTACK KEY. Received: {line!r}.")
-    speaker, utterance, _, attack, key = columns
+        raise CorpusError(f"{where}: a line reads SPEAKER UTTERANCE SOURCE ATTACK KEY. Received: {line!r}.")
+    speaker, utterance, source, attack, key = columns
     if key not in KEYS:
         raise CorpusError(f"{where}: the key is one of {', '.join(KEYS)}. Received: {key!r}.")
     if (key == "bonafide") != (attack == "-"):
         raise CorpusError(f"{where}: bonafide has the attack '-', spoof has a name. Received: {attack!r}, {key}.")
-    return Utterance(speaker, utterance, None if attack == "-" else attack, key)
+    return Utterance(
+        speaker, utterance, None if attack == "-" else attack, key, source=None if source == "-" else source
+    )

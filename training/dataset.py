@@ -1,14 +1,15 @@
-"""Utterances -> windows and labels, through the decoder and the windowing that serve.
+"""Utterances -> windows and labels, through the decoder, the trimming and the windowing that serve.
 
 Every waveform is decoded once and kept in memory, as int16: ASVspoof 2019 LA's training partition takes 2.8 GB.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -16,53 +17,59 @@ from tqdm import tqdm
 from model_store import audio, windows
 from training.augment import augment
 from training.config import Config
-from training.corpus import Partition, Utterance, read_partition
+from training.corpus import Partition, Utterance, protocol_path, read_partition
+from training.sampling import Sampler
 
 Waveform = npt.NDArray[np.float32]
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 _FULL_SCALE = 32_767
-_PIECE = 64  # recordings scored in one call
+_AHEAD = 4  # batches that are made while the model learns
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An utterance and its samples, int16 (n,), at the rate of the model."""
+    """An utterance and its samples, int16 (n,), at the rate of the model, without the silence around them."""
 
     utterance: Utterance
+    corpus: str
     samples: npt.NDArray[np.int16]
 
     @property
     def waveform(self) -> Waveform:
         return np.divide(self.samples, _FULL_SCALE, dtype=np.float32)
 
+    def changed(self, change: Callable[[Waveform], Waveform]) -> "Recording":
+        """The recording after a change to its waveform."""
+        return replace(self, samples=_as_int16(change(self.waveform)))
+
 
 def load(corpora: Sequence[Path], partition: Partition, *, sample_rate: int) -> list[Recording]:
-    """Decode a partition of one or several corpora.
+    """Decode a partition of those corpora that have it.
 
     Raises
     ------
     CorpusError
         As `corpus.read_partition`.
+    ValueError
+        None of the corpora has the partition.
     model_store.errors.AudioError
         A file that cannot be scored cannot be learned from either.
     """
-    utterances = [u for root in corpora for u in read_partition(root, partition)]
+    roots = [root for root in corpora if protocol_path(root, partition).exists()]
+    utterances = [(str(root), u) for root in roots for u in read_partition(root, partition)]
+    if not utterances:
+        raise ValueError(f"One of the corpora has a {partition} partition. Received: {', '.join(map(str, corpora))}.")
     with ThreadPoolExecutor() as pool:
-        samples = pool.map(lambda u: _decode(u, sample_rate=sample_rate), utterances)
+        samples = pool.map(lambda named: _decode(named[1], sample_rate=sample_rate), utterances)
         progress = tqdm(samples, total=len(utterances), desc=f"decode {partition}", unit="clip", disable=None)
-        return [Recording(u, s) for u, s in zip(utterances, progress, strict=True)]
+        return [Recording(u, root, s) for (root, u), s in zip(utterances, progress, strict=True)]
 
 
-def balanced(recordings: Sequence[Recording], rng: np.random.Generator) -> list[Recording]:
-    """One epoch: every recording of the smaller class and as many, drawn at random, of the larger; shuffled."""
-    bonafide = [r for r in recordings if r.utterance.key == "bonafide"]
-    spoof = [r for r in recordings if r.utterance.key == "spoof"]
-    if not bonafide or not spoof:
-        raise ValueError(f"Training takes both classes. Received: {len(bonafide)} bonafide, {len(spoof)} spoof.")
-    count = min(len(bonafide), len(spoof))
-    drawn = [group[i] for group in (bonafide, spoof) for i in rng.choice(len(group), count, replace=False)]
-    return [drawn[i] for i in rng.permutation(len(drawn))]
+def epoch_windows(recordings: Sequence[Recording], config: Config) -> int:
+    """How many windows an epoch has."""
+    bonafide = sum(r.utterance.key == "bonafide" for r in recordings)
+    return config.fit.epoch_windows or 2 * min(bonafide, len(recordings) - bonafide)
 
 
 def batches(recordings: Sequence[Recording], config: Config, *, epoch: int) -> Iterator[Batch]:
@@ -71,54 +78,75 @@ def batches(recordings: Sequence[Recording], config: Config, *, epoch: int) -> I
     Yields
     ------
     waveforms : float32 (batch, window_samples)
-        From each recording one window at a random place, augmented.
-    labels : float32 (batch,)
-        1 for bonafide, 0 for spoof.
+        One window of each clip drawn, at a random place, augmented.
+    labels : float32 (batch, 1)
+        1 for bonafide, 0 for spoof; in between for windows that are mixed.
     """
-    order = balanced(recordings, np.random.default_rng((config.fit.seed, epoch)))
+    sampler = Sampler([(r.utterance, r.corpus) for r in recordings], config.fit)
     size = config.fit.batch_size
+    count = -(-epoch_windows(recordings, config) // size)
 
-    def window(index: int) -> Waveform:
-        return _training_window(order[index], config, np.random.default_rng((config.fit.seed, epoch, index)))
+    def batch(number: int) -> Batch:
+        rng = np.random.default_rng((config.fit.seed, epoch, number))
+        waveforms, labels = [], []
+        for pair in sampler.draw(size // 2, rng):
+            # An original and its copy: the same passage, changed alike, so that only the vocoder tells them apart.
+            alike, place = sampler.is_copy(*pair), rng.random()
+            seeds = [int(seed) for seed in rng.integers(2**63, size=2)]
+            for index, label, seed in zip(pair, (1.0, 0.0), [seeds[0]] * 2 if alike else seeds, strict=True):
+                window_rng = np.random.default_rng(seed)
+                start = place if alike else window_rng.random()
+                waveforms.append(_training_window(recordings[index], config, window_rng, place=start))
+                labels.append(label)
+        return mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=config.fit.mixup)
 
-    def batch(first: int) -> Batch:
-        chosen = range(first, min(first + size, len(order)))
-        labels = [order[i].utterance.key == "bonafide" for i in chosen]
-        return np.stack([window(i) for i in chosen]), np.asarray(labels, np.float32)
-
-    with ThreadPoolExecutor(max_workers=1) as pool:  # the next batch is made while the model learns from this one
-        following = pool.submit(batch, 0)
-        for first in range(size, len(order) + size, size):
-            current = following.result()
-            if first < len(order):
-                following = pool.submit(batch, first)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        numbers = iter(range(count))
+        waiting: deque[Future[Batch]] = deque(pool.submit(batch, number) for number in islice(numbers, _AHEAD))
+        while waiting:
+            current = waiting.popleft().result()
+            waiting.extend(pool.submit(batch, number) for number in islice(numbers, 1))
             yield current
 
 
-def clip_logits(model: keras.Model, recordings: Sequence[Recording], config: Config) -> npt.NDArray[np.float64]:
-    """The mean logit of each recording's windows, (recordings,), in pieces so that memory stays bounded."""
-    means: list[float] = []
-    for first in range(0, len(recordings), _PIECE):
-        cuts = [
-            windows.cut(r.waveform, window_samples=config.input.window_samples, hop_samples=config.input.hop_samples)
-            for r in recordings[first : first + _PIECE]
-        ]
-        logits = np.asarray(model.predict_on_batch(np.concatenate(cuts)), np.float64)
-        ends = np.cumsum([len(cut) for cut in cuts])
-        means += [float(part.mean()) for part in np.split(logits, ends[:-1])]
-    return np.array(means)
+def mix(
+    waveforms: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], rng: np.random.Generator, *, share: float
+) -> Batch:
+    """Mixup (Zhang et al. 2018, arXiv:1710.09412): a `share` of the windows, each blended with another of its batch.
+
+    The larger part, 0.5 to 1 of a window at unit power, is its own; labels blend alike.
+    """
+    if share == 0:
+        return waveforms, labels
+    count = len(labels)
+    own = np.where(rng.random((count, 1)) < share, rng.uniform(0.5, 1, (count, 1)), 1).astype(np.float32)
+    other = rng.permutation(count)
+    level = np.sqrt(np.mean(np.square(waveforms), axis=1, keepdims=True)) + 1e-7
+    mixed = own * waveforms + (1 - own) * waveforms[other] * (level / level[other])
+    return mixed, own * labels + (1 - own) * labels[other]
+
+
+def cut(recording: Recording, config: Config) -> npt.NDArray[np.float32]:
+    """The windows of a recording as they are served, (k, window_samples)."""
+    shape = config.input
+    return windows.cut(recording.waveform, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
 
 
 def _decode(utterance: Utterance, *, sample_rate: int) -> npt.NDArray[np.int16]:
     if utterance.path is None:
         raise ValueError(f"An utterance to decode has a file. Received: {utterance.id}, read from a protocol alone.")
-    waveform = audio.decode(utterance.path, sample_rate=sample_rate, channel=0).waveforms[0]
+    waveform, _ = windows.trim(audio.decode(utterance.path, sample_rate=sample_rate, channel=0).waveforms[0])
+    return _as_int16(waveform)
+
+
+def _as_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
     return np.round(np.clip(waveform, -1, 1) * _FULL_SCALE).astype(np.int16)
 
 
-def _training_window(recording: Recording, config: Config, rng: np.random.Generator) -> Waveform:
+def _training_window(recording: Recording, config: Config, rng: np.random.Generator, *, place: float) -> Waveform:
+    """One window of a recording; `place` in [0, 1] of where it may begin."""
     length = config.input.window_samples
-    first = rng.integers(0, max(recording.samples.size - length, 0) + 1)
+    first = round(place * max(recording.samples.size - length, 0))
     part = recording.waveform[first : first + length]
     window = windows.cut(part, window_samples=length, hop_samples=length)[0]
     return augment(window, config.augment, rng, sample_rate=config.input.sample_rate)

@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model_store.store import DEFAULT_ROOT, Store, read_manifest
-from training import evaluation_plots, plots
+from training import channels, evaluation_plots, plots
 from training.confidence import proportion_interval
 from training.corpus import PARTITIONS, Partition, corpus_name
 from training.metrics import balanced_subset, classification, error_rates
 from training.report import render
-from training.summary import percent, scores_by_attack, summarise
+from training.summary import percent, scores_by_attack, scores_by_channel_class, summarise
 from training.tandem import AsvScores, read_asv_scores
 from training.trials import Scores, Trial, read_trials
 
 GIVEN_THRESHOLD = "a threshold given for this report"
-CHANNELS = {"original": "as recorded", "telephone": "through 8 kHz mu-law"}
 
 History = Mapping[str, Sequence[float]]
 
@@ -41,6 +40,7 @@ def evaluate(
     trials: Sequence[Trial],
     *,
     threshold: float,
+    points: Mapping[str, float] | None = None,
     asv: AsvScores | None = None,
     history: History | None = None,
     seed: int = 0,
@@ -53,6 +53,8 @@ def evaluate(
         Both classes; a clip is called bonafide where its score >= `threshold`.
     threshold : float
         The operating point, chosen elsewhere: one chosen on these trials would flatter.
+    points : mapping of str to float, optional
+        The thresholds of an artifact's operating points, to be set beside this one.
     asv : AsvScores, optional
         The organisers' ASV scores, for `min_tdcf`.
     history : mapping of str to sequence of float, optional
@@ -75,8 +77,9 @@ def evaluate(
     if not math.isfinite(threshold):
         raise ValueError(f"A threshold is finite. Received: {threshold}.")
     scores = Scores.of(trials)
-    rates = error_rates(scores, threshold=threshold)
     evaluation = summarise(trials, asv=asv, seed=seed)
+    for name, of_class in scores_by_channel_class(trials).items():
+        evaluation["channel_classes"][name] |= _errors(of_class, threshold=threshold)
     for attack, of_attack in scores_by_attack(trials).items():
         accepted = int(np.count_nonzero(of_attack.spoof >= threshold))
         evaluation["attacks"][attack] |= {
@@ -87,17 +90,25 @@ def evaluate(
     return evaluation | {
         "seed": seed,
         "threshold": threshold,
-        "operating_point": {
-            "false_accepts": rates.false_accepts,
-            "false_accept_percent": 100 * rates.false_accept_rate,
-            "false_accept_interval_percent": percent(rates.false_accept_interval),
-            "false_rejects": rates.false_rejects,
-            "false_reject_percent": 100 * rates.false_reject_rate,
-            "false_reject_interval_percent": percent(rates.false_reject_interval),
+        "operating_point": _errors(scores, threshold=threshold),
+        "operating_points": {
+            name: {"threshold": at, **_errors(scores, threshold=at)} for name, at in (points or {}).items()
         },
         "natural": asdict(classification(scores, threshold=threshold)),
         "balanced": asdict(classification(balanced_subset(scores, seed=seed), threshold=threshold)),
         "history": None if history is None else {name: list(values) for name, values in history.items()},
+    }
+
+
+def _errors(scores: Scores, *, threshold: float) -> dict[str, Any]:
+    rates = error_rates(scores, threshold=threshold)
+    return {
+        "false_accepts": rates.false_accepts,
+        "false_accept_percent": 100 * rates.false_accept_rate,
+        "false_accept_interval_percent": percent(rates.false_accept_interval),
+        "false_rejects": rates.false_rejects,
+        "false_reject_percent": 100 * rates.false_reject_rate,
+        "false_reject_interval_percent": percent(rates.false_reject_interval),
     }
 
 
@@ -116,6 +127,12 @@ def write_report(evaluation: Mapping[str, Any], trials: Sequence[Trial], folder:
     figures = {
         "scores": evaluation_plots.score_histogram(scores, threshold=threshold),
         "attacks": evaluation_plots.attacks(scores_by_attack(trials), evaluation["attacks"], threshold=threshold),
+        "thresholds": evaluation_plots.error_rates_by_threshold(
+            scores,
+            points={name: point["threshold"] for name, point in evaluation["operating_points"].items()}
+            or {"threshold": threshold},
+        ),
+        "reliability": evaluation_plots.reliability(scores),
         "roc": evaluation_plots.roc(scores, threshold=threshold),
         "det": evaluation_plots.det(scores, threshold=threshold),
         "confusion": evaluation_plots.confusion(
@@ -129,8 +146,7 @@ def write_report(evaluation: Mapping[str, Any], trials: Sequence[Trial], folder:
         figures["training"] = plots.training_curves(history)
     for name, figure in figures.items():
         plots.save(figure, folder / f"{name}.png")
-    best_epoch = plots.best_epoch(history) if history else None
-    return render("evaluation.html.j2", folder / "index.html", best_epoch=best_epoch, **claims)
+    return render("evaluation.html.j2", folder / "index.html", **claims)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", help="the report's name for what gave the scores")
     parser.add_argument("--corpus-name", help="the report's name for the corpus")
     parser.add_argument(
-        "--channel", choices=list(CHANNELS), default="original", help="telephone: score each clip as 8 kHz mu-law"
+        "--channel", choices=list(channels.CHANNELS), default="original", help="what each clip goes through first"
     )
     parser.add_argument("--channel-name", help="the report's words for what the clips of --scores went through")
 
@@ -165,7 +181,14 @@ def run(args: argparse.Namespace) -> int:
     """
     scored = _trials_and_threshold(args)
     asv = None if args.asv is None else read_asv_scores(args.asv)
-    evaluation = evaluate(scored.trials, threshold=scored.threshold, asv=asv, history=scored.history, seed=args.seed)
+    evaluation = evaluate(
+        scored.trials,
+        threshold=scored.threshold,
+        points=scored.points,
+        asv=asv,
+        history=scored.history,
+        seed=args.seed,
+    )
     write_report(evaluation, scored.trials, args.out, subject=scored.subject)
     return 0
 
@@ -175,6 +198,7 @@ class _Scored(NamedTuple):
     threshold: float
     subject: Subject
     history: History | None
+    points: dict[str, float]
 
 
 def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
@@ -189,7 +213,7 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
             channel=args.channel_name or "through a channel that was not named",
             operating_point=GIVEN_THRESHOLD,
         )
-        return _Scored(read_trials(args.scores), args.threshold, subject, None)
+        return _Scored(read_trials(args.scores), args.threshold, subject, None, {})
     if args.corpus is None:
         raise ValueError("A --model needs a --corpus to score. Received: none.")
     # Here, because it loads TensorFlow, which a report on a file of scores has no use for.
@@ -202,7 +226,7 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
         system=args.system or manifest.name,
         corpus=args.corpus_name or corpus_name(args.corpus),
         partition=partition,
-        channel=CHANNELS[args.channel],
+        channel=channels.named(args.channel).words,
         operating_point="the artifact's balanced operating point" if args.threshold is None else GIVEN_THRESHOLD,
     )
     return _Scored(
@@ -210,4 +234,5 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
         balanced if args.threshold is None else args.threshold,
         subject,
         manifest.metrics.get("history"),
+        {name: point.threshold for name, point in manifest.output.operating_points.items()},
     )

@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from scipy.special import expit
 from scipy.stats import norm
 
-from training.metrics import detection_curve, equal_error_rate, error_rates
+from training.metrics import calibration_curve, detection_curve, equal_error_rate, error_rates, reliability_bins
 from training.plots import COLOURS, INK, MUTED, figure, label, legend, percent, percent_axes
 from training.trials import FloatArray, Scores
 
@@ -37,6 +38,59 @@ def score_histogram(scores: Scores, *, threshold: float) -> Figure:
     ax.grid(visible=False, axis="x")
     label(ax, x="score (higher speaks for bonafide)", y="density")
     legend(ax)
+    return canvas
+
+
+def error_rates_by_threshold(scores: Scores, *, points: Mapping[str, float]) -> Figure:
+    """Both error rates against the threshold, and the operating points by name."""
+    canvas, (ax,) = figure()
+    curve = detection_curve(scores)
+    for rates, key, name in (
+        (curve.false_accept_rate, "spoof", "false accepts (spoof called bonafide)"),
+        (curve.false_reject_rate, "bonafide", "false rejects (bonafide called spoof)"),
+    ):
+        ax.step(curve.threshold[:-1], rates[:-1], where="pre", color=COLOURS[key], linewidth=1.6, label=name)
+    ends = [*points.values(), *np.quantile(np.concatenate([scores.bonafide, scores.spoof]), TAILS)]
+    margin = 0.03 * (max(ends) - min(ends))
+    ax.set(xlim=(min(ends) - margin, max(ends) + margin), ylim=(0, 1))
+    for name, threshold in points.items():
+        ax.axvline(threshold, color=INK, linewidth=1, linestyle="--")
+        ax.annotate(
+            name.replace("_", " "),
+            (threshold, 0.97),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+        )
+    percent_axes(ax, "y")
+    label(ax, x="threshold on the score", y="share of the class")
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return canvas
+
+
+def reliability(scores: Scores) -> Figure:
+    """How often a clip is bonafide against how often its score says so, where both classes are equally common.
+
+    The step is the observed frequency, by pooling adjacent violators, which chooses its own bins; the bars are 95 %
+    intervals of ten bins with as many clips each (Dimitriadis, Gneiting & Jordan, "Stable reliability diagrams for
+    probabilistic classifiers", PNAS 118, 2021). Below, where the classes' scores lie.
+    """
+    canvas, (ax,) = figure(width_inches=5.4, height_inches=5.2)
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="calibrated")
+    claimed, observed = calibration_curve(scores)
+    ax.plot(claimed, observed, drawstyle="steps-mid", color=INK, linewidth=1.6, label="observed")
+    for low, high, middle in reliability_bins(scores):
+        ax.plot([middle, middle], [low, high], color=INK, linewidth=4, alpha=0.25, solid_capstyle="butt")
+    for key, values, level in (("bonafide", scores.bonafide, 1.045), ("spoof", scores.spoof, -0.045)):
+        posterior = expit(values)
+        ax.plot(posterior, np.full(values.size, level), "|", color=COLOURS[key], markersize=7, alpha=0.25, label=key)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.08, 1.08), aspect="equal")
+    percent_axes(ax, "x", "y")
+    label(ax, x="posterior of bonafide that the score claims, equal priors", y="share of bonafide observed")
+    legend(ax, loc="upper left", bbox_to_anchor=(0.02, 0.94))
     return canvas
 
 

@@ -1,16 +1,13 @@
-"""Families of models: features (batch, frames, bands, 1) -> logit (batch,). Higher is bonafide.
+"""Families of networks: features (batch, frames, bands, channels) -> embedding (batch, n).
 
-A family is a function; a new one is one more row of `FAMILIES`.
+A family is a function; a new one is one more row of `FAMILIES`. What makes a logit of an embedding belongs to the loss
+(`training.losses`).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
-from keras import layers
-
-from training.config import Config
-from training.front_ends import front_end
+from keras import layers, ops
 
 
 def simple_cnn(
@@ -29,43 +26,130 @@ def simple_cnn(
     """
     x = features
     for width, pool in zip(filters, pools, strict=True):
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.ReLU()(x)
+        x = layers.ReLU()(_convolution(x, width))
         x = layers.MaxPooling2D(tuple(pool))(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(dense, activation="relu")(x)
-    x = layers.Dropout(dropout)(x)
-    return layers.Dense(1)(x)
+    return layers.Dropout(dropout)(x)
 
 
 def resnet50(features: keras.KerasTensor, *, dropout: float = 0.0) -> keras.KerasTensor:
-    """ResNet-50 from scratch on one channel (He et al. 2016, arXiv:1512.03385), as `keras.applications` has it."""
+    """ResNet-50 from scratch (He et al. 2016, arXiv:1512.03385), as `keras.applications` has it."""
     trunk = keras.applications.ResNet50(
         include_top=False, weights=None, input_tensor=features, input_shape=features.shape[1:], pooling="avg"
     )
-    return layers.Dense(1)(layers.Dropout(dropout)(trunk.output))
+    return layers.Dropout(dropout)(trunk.output)
 
 
-FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {"simple_cnn": simple_cnn, "resnet50": resnet50}
+def se_resnet(
+    features: keras.KerasTensor,
+    *,
+    filters: Sequence[int] = (16, 32, 48, 64),
+    blocks: Sequence[int] = (1, 1, 1, 1),
+    stem_stride: Sequence[int] = (2, 2),
+    pooling: str = "attentive",
+    dropout: float = 0.4,
+) -> keras.KerasTensor:
+    """A compact residual network with squeeze and excitation (Hu et al. 2018, arXiv:1709.01507).
 
-
-def build(config: Config) -> keras.Model:
-    """The whole model of a configuration: waveform (batch, window_samples) -> logit (batch,), float32.
-
-    Raises
-    ------
-    ValueError
-        A family that is not one of `FAMILIES`, or an option that it does not have.
+    `blocks` of each width in `filters`; frames and bands are halved from one width to the next. The stem takes a
+    `stem_stride`-th of both before anything is computed, which is where a detector's time goes.
     """
-    if config.family not in FAMILIES:
-        raise ValueError(f"A family is one of {', '.join(FAMILIES)}. Received: {config.family!r}.")
-    options: dict[str, Any] = config.family_options
-    waveform = keras.Input((config.input.window_samples,), name="waveform")
-    features = front_end(waveform, config.front_end, sample_rate=config.input.sample_rate)
-    try:
-        logit = FAMILIES[config.family](features, **options)
-    except TypeError as error:
-        raise ValueError(f"The family {config.family} has no such option. Received: {options}.") from error
-    return keras.Model(waveform, layers.Reshape((), name="logit")(logit), name=config.family)
+    x = layers.ReLU()(_convolution(features, filters[0], kernel=5, stride=tuple(stem_stride)))
+    for stage, (width, count) in enumerate(zip(filters, blocks, strict=True)):
+        for block in range(count):
+            x = _residual(x, width, stride=2 if stage > 0 and block == 0 else 1)
+    return layers.Dropout(dropout)(POOLINGS[pooling](x))
+
+
+def lcnn(
+    features: keras.KerasTensor,
+    *,
+    filters: Sequence[int] = (16, 24, 32, 32),
+    stem_stride: Sequence[int] = (1, 1),
+    pooling: str = "attentive",
+    dropout: float = 0.4,
+) -> keras.KerasTensor:
+    """Light CNN with max-feature-map activations: of each pair of channels, the larger one goes on.
+
+    X. Wu et al. 2018, arXiv:1511.02683; G. Lavrentyeva et al., "STC antispoofing systems for the ASVspoof2019
+    challenge", Interspeech 2019.
+    """
+    x = layers.Conv2D(2 * filters[0], 5, strides=tuple(stem_stride), padding="same")(features)
+    x = layers.MaxPooling2D(2)(_max_feature_map(x))
+    for width in filters[1:]:
+        x = layers.BatchNormalization(momentum=_MOMENTUM)(_max_feature_map(layers.Conv2D(2 * x.shape[-1], 1)(x)))
+        x = _max_feature_map(layers.Conv2D(2 * width, 3, padding="same")(x))
+        x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.MaxPooling2D(2)(x))
+    return layers.Dropout(dropout)(POOLINGS[pooling](x))
+
+
+def attentive_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Mean and standard deviation over time, each frame weighted by how much it has to say.
+
+    K. Okabe, T. Koshinaka, K. Shinoda, "Attentive statistics pooling for deep speaker embedding", Interspeech 2018.
+    """
+    frames = _frames(x)
+    weights = ops.softmax(layers.Dense(1)(layers.Dense(32, activation="tanh")(frames)), axis=1)
+    mean = ops.sum(weights * frames, axis=1)
+    return ops.concatenate([mean, _deviation(ops.sum(weights * ops.square(frames), axis=1), mean)], axis=-1)
+
+
+def statistics_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Mean and standard deviation over time (Snyder et al. 2018, x-vectors), all frames alike."""
+    frames = _frames(x)
+    mean = ops.mean(frames, axis=1)
+    return ops.concatenate([mean, _deviation(ops.mean(ops.square(frames), axis=1), mean)], axis=-1)
+
+
+FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
+    "simple_cnn": simple_cnn,
+    "resnet50": resnet50,
+    "se_resnet": se_resnet,
+    "lcnn": lcnn,
+}
+POOLINGS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
+    "attentive": attentive_pooling,
+    "statistics": statistics_pooling,
+}
+
+_MOMENTUM = 0.97  # of batch normalisation: an epoch of a small corpus has too few steps for Keras' 0.99
+
+
+def _convolution(
+    x: keras.KerasTensor, width: int, *, kernel: int = 3, stride: int | tuple[int, ...] = 1
+) -> keras.KerasTensor:
+    x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization(momentum=_MOMENTUM)(x)
+
+
+def _residual(x: keras.KerasTensor, width: int, *, stride: int) -> keras.KerasTensor:
+    y = layers.ReLU()(_convolution(x, width, stride=stride))
+    y = _squeeze_excite(_convolution(y, width))
+    if stride > 1:
+        x = layers.AveragePooling2D(stride, padding="same")(x)
+    if x.shape[-1] != width:
+        x = _convolution(x, width, kernel=1)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def _squeeze_excite(x: keras.KerasTensor) -> keras.KerasTensor:
+    width = x.shape[-1]
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    hidden = layers.Conv2D(max(width // 4, 4), 1, activation="relu")(squeezed)
+    return layers.Multiply()([x, layers.Conv2D(width, 1, activation="sigmoid")(hidden)])
+
+
+def _max_feature_map(x: keras.KerasTensor) -> keras.KerasTensor:
+    first, second = ops.split(x, 2, axis=-1)
+    return ops.maximum(first, second)
+
+
+def _frames(x: keras.KerasTensor) -> keras.KerasTensor:
+    """(batch, frames, bands, channels) -> (batch, frames, bands * channels)."""
+    return layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+
+
+def _deviation(mean_square: keras.KerasTensor, mean: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.sqrt(ops.maximum(mean_square - ops.square(mean), 1e-5))

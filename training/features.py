@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store import audio, speech
+from model_store.clipping import FlatTops
 
 _USUAL_RATE = 16_000  # Hz: nearly every corpus, so that nearly every clip is decoded once
 _FRAME_SECONDS = 0.010
@@ -58,7 +59,12 @@ FEATURES = (
     Feature("rms_dbfs", "Level", "dBFS", "Root mean square of the clip."),
     Feature("peak_dbfs", "Peak", "dBFS", "The largest sample."),
     Feature("crest_db", "Crest factor", "dB", "Peak above level; compressors and some vocoders lower it."),
-    Feature("clipped_share", "Clipping", "share", "Samples within 2 % of the peak: overdriven clips have many."),
+    Feature(
+        "clipped_share",
+        "Clipping",
+        "share",
+        "Samples that equal the one before at the peak: overdriven clips have many.",
+    ),
     Feature("dc_offset_steps", "DC offset", "steps", "The mean sample, in steps of 16-bit audio."),
     Feature("noise_floor_dbfs", "Noise floor", "dBFS", "The level that one frame in twenty stays below."),
     Feature("dynamic_range_db", "Dynamic range", "dB", "The 95th percentile of the frames' levels above the 5th."),
@@ -113,6 +119,8 @@ def measure(waveform: npt.NDArray[np.float32], *, sample_rate: int) -> dict[str,
     rms = float(_decibels(np.mean(np.square(samples))))
     peak = float(_decibels(np.square(samples).max()))
     condition = speech.measure(waveform, sample_rate=sample_rate)
+    flat_tops = FlatTops(1)
+    flat_tops.add(waveform[:, np.newaxis])
     hertz, power = _spectrum(samples, sample_rate=sample_rate)
     total = power.sum() + _FLOOR
     return {
@@ -126,7 +134,7 @@ def measure(waveform: npt.NDArray[np.float32], *, sample_rate: int) -> dict[str,
         "rms_dbfs": rms,
         "peak_dbfs": peak,
         "crest_db": peak - rms,
-        "clipped_share": condition.clipped_fraction,
+        "clipped_share": flat_tops.fractions()[0],
         "dc_offset_steps": float(samples.mean() * 2**15),
         "noise_floor_dbfs": float(quiet_level),
         "dynamic_range_db": float(loud_level - quiet_level),

@@ -1,57 +1,68 @@
 """A configuration and two partitions -> a trained model. Nothing here can see eval.
 
-A run is a folder: ``config.json``, ``history.json`` (a line of figures for each epoch), ``best.keras`` (the epoch with
-the lowest dev EER) and ``last.keras`` (to go on from, with the optimizer's state). Run again, it goes on after
-the last whole epoch, and gives what it would have given uninterrupted.
+A run is a folder: ``config.json``, ``history.json`` (a line of figures for each epoch), ``last.keras`` (the learner, to
+go on from, with the optimizer's state) and, once it is done, ``model.keras``: the artifact's model, with the average of
+the weights over the last steps. Run again, it goes on after the last whole epoch, and gives what it would have given
+uninterrupted.
+
+No epoch is chosen: dev is only watched, so that what is fitted on it afterwards is not flattered.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from training import dataset
 from training.config import Config
-from training.families import build
-from training.front_ends import FILTERBANK, filterbank
+from training.fold import fold
+from training.fusion import weigh
+from training.losses import LOSSES
 from training.metrics import equal_error_rate
+from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
 from training.trials import Scores
 
 History = dict[str, list[float]]
 
+MODEL_FILE = "model.keras"
+_PIECE = 32  # recordings scored in one call
+
 
 def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
-    """Train, choose the epoch on dev, and return the path of its model.
+    """Train, and return the path of the model.
 
     Parameters
     ----------
-    corpora : folders in the ASVspoof layout, each with a train and a dev partition, learned from together
+    corpora : folders in the ASVspoof layout, learned from together; each has a train or a dev partition, or both
     run : the run's folder; made, or gone on with if it holds the same configuration
 
     Raises
     ------
     ValueError
-        The folder holds a run of another configuration, or the frozen filterbank did not stay frozen.
+        The folder holds a run of another configuration, or there is nothing of a class to learn from.
     """
     _claim(run, config)
     keras.utils.set_random_seed(config.fit.seed)
     train, dev = (
         dataset.load(corpora, partition, sample_rate=config.input.sample_rate) for partition in ("train", "dev")
     )
-    bonafide = np.array([r.utterance.key == "bonafide" for r in dev])
-    smaller = min(sum(r.utterance.key == key for r in train) for key in ("bonafide", "spoof"))
-    steps = -(-2 * smaller // config.fit.batch_size)
+    steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
     if (run / "last.keras").exists():
-        model = keras.saving.load_model(run / "last.keras")
+        learner = keras.saving.load_model(run / "last.keras", custom_objects={"per_branch": per_branch(config)})
     else:
-        model = _compiled(config, steps=steps)
-    epoch = int(model.optimizer.iterations) // steps
+        learner = make_learner(config, make_branches(config))
+        _compile(learner, config, steps=steps)
+    epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
 
-    while epoch < config.fit.epochs and not _stale(history, config.fit.patience):
+    while epoch < config.fit.epochs:
+        _seed_layers(learner, config.fit.seed, epoch)
+        total, count = 0.0, 0
         progress = tqdm(
             dataset.batches(train, config, epoch=epoch),
             total=steps,
@@ -59,38 +70,70 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
             unit="step",
             disable=None,
         )
-        _seed_dropout(model, config.fit.seed, epoch)
-        sums = dict.fromkeys(("loss", "accuracy"), 0.0)
         for waveforms, labels in progress:
-            logs = model.train_on_batch(waveforms, labels, return_dict=True)
-            sums = {name: sums[name] + float(logs[name]) * len(labels) for name in sums}
-            progress.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-        _check_frozen(model, config)
-        logits = dataset.clip_logits(model, dev, config)
-        figures = {
-            **{name: value / (2 * smaller) for name, value in sums.items()},
-            "dev_loss": float(np.mean(np.logaddexp(0, np.where(bonafide, -logits, logits)))),
-            "dev_eer": equal_error_rate(Scores(bonafide=logits[bonafide], spoof=logits[~bonafide])).rate,
-        }
+            loss = float(learner.train_on_batch(waveforms, labels))
+            total, count = total + loss * len(labels), count + len(labels)
+            progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        with averaged(learner):
+            logits = clip_logits(make_logits(config, branches_of(learner, config)), dev, config)
+        figures = {"loss": total / count, **_figures(dev, logits.mean(axis=1))}
         epoch += 1
         for name, value in figures.items():
             history.setdefault(name, []).append(value)
         tqdm.write(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
         # Each file is replaced whole, and last.keras, which counts the epochs, comes last: a run that is killed
         # in between repeats the epoch and writes the same again.
-        if figures["dev_eer"] <= min(history["dev_eer"]):
-            # A view of the same weights that was never compiled: an artifact has no use for an optimizer.
-            bare = keras.Model(model.input, model.output, name=model.name)
-            _replace(run / "best.keras", bare.save)
         _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
-        _replace(run / "last.keras", model.save)
-    return run / "best.keras"
+        _replace(run / "last.keras", learner.save)
+    with averaged(learner):
+        branches = {name: fold(branch) for name, branch in branches_of(learner, config).items()}
+        logits = clip_logits(make_logits(config, branches), dev, config)
+        learned = {r.utterance.attack for r in train if r.utterance.attack}
+        weights = weigh(logits, [r.utterance for r in dev], training_attacks=learned)
+        _replace(run / MODEL_FILE, make_artifact(config, branches, weights=weights).save)
+    return run / MODEL_FILE
 
 
 def read_history(run: Path) -> History:
-    """The figures of each epoch so far, by name: loss, accuracy, dev_loss, dev_eer (a rate, not per cent)."""
+    """The figures of each epoch so far, by name: loss, dev_loss, dev_eer (a rate, not per cent)."""
     path = run / "history.json"
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def clip_logits(model: keras.Model, recordings: Sequence[dataset.Recording], config: Config) -> npt.NDArray[np.float64]:
+    """The mean of each recording's windows' logits, (recordings, branches), in pieces so that memory stays bounded."""
+    means = []
+    for first in range(0, len(recordings), _PIECE):
+        cuts = [dataset.cut(recording, config) for recording in recordings[first : first + _PIECE]]
+        logits = np.asarray(model.predict_on_batch(np.concatenate(cuts)), np.float64)
+        ends = np.cumsum([len(cut) for cut in cuts])
+        means += [part.mean(axis=0) for part in np.split(logits, ends[:-1])]
+    return np.array(means)
+
+
+@contextmanager
+def averaged(learner: keras.Model) -> Iterator[None]:
+    """Let a learner have the average of its weights over the last steps (Polyak & Juditsky 1992), for a while."""
+    current = [variable.numpy() for variable in learner.trainable_variables]
+    if learner.optimizer.use_ema:
+        learner.optimizer.finalize_variable_values(learner.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(learner.trainable_variables, current, strict=True):
+            variable.assign(value)
+
+
+def per_branch(config: Config) -> Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]:
+    """The loss of a learner: the sum of its branches' own."""
+    of_branch = LOSSES[config.fit.loss].loss
+    smoothing = config.fit.label_smoothing
+
+    def per_branch(labels: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.KerasTensor:
+        smoothed = labels * (1 - smoothing) + smoothing / 2
+        return sum(of_branch(smoothed, of_one) for of_one in keras.ops.split(outputs, len(config.branches), axis=-1))
+
+    return per_branch
 
 
 def _claim(run: Path, config: Config) -> None:
@@ -102,8 +145,7 @@ def _claim(run: Path, config: Config) -> None:
     path.write_text(text)
 
 
-def _compiled(config: Config, *, steps: int) -> keras.Model:
-    model = build(config)
+def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:
     # A first epoch of rising rates: batch normalisation has its statistics before the large steps begin.
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -112,32 +154,25 @@ def _compiled(config: Config, *, steps: int) -> keras.Model:
         warmup_target=config.fit.learning_rate,
         warmup_steps=steps,
     )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=config.fit.weight_decay),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.fit.label_smoothing),
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
-    )
-    return model
+    reach = config.fit.averaging * steps * config.fit.epochs
+    averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach} if reach > 1 else {}
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.fit.weight_decay, global_clipnorm=5.0, **averaging)
+    learner.compile(optimizer=optimizer, loss=per_branch(config))
 
 
-def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+def _figures(dev: Sequence[dataset.Recording], logits: npt.NDArray[np.float64]) -> dict[str, float]:
+    bonafide = np.array([r.utterance.key == "bonafide" for r in dev])
+    return {
+        "dev_loss": float(np.mean(np.logaddexp(0, np.where(bonafide, -logits, logits)))),
+        "dev_eer": equal_error_rate(Scores(bonafide=logits[bonafide], spoof=logits[~bonafide])).rate,
+    }
+
+
+def _seed_layers(learner: keras.Model, seed: int, epoch: int) -> None:
     """Give each layer that draws its own stream for this epoch: a saved model does not keep where it was in it."""
-    for place, layer in enumerate(model.layers):
+    for place, layer in enumerate(learner._flatten_layers()):
         if (generator := getattr(layer, "seed_generator", None)) is not None:
             generator.state.assign(np.random.SeedSequence((seed, epoch, place)).generate_state(2))
-
-
-def _stale(history: History, patience: int) -> bool:
-    """Whether the best dev EER is `patience` epochs old."""
-    rates = history.get("dev_eer", [])
-    return bool(rates) and len(rates) - 1 - int(np.argmin(rates)) >= patience
-
-
-def _check_frozen(model: keras.Model, config: Config) -> None:
-    """Guard the front end: `model.trainable = True` somewhere would silently let the filterbank drift."""
-    expected = filterbank(config.front_end, sample_rate=config.input.sample_rate)
-    if not np.array_equal(model.get_layer(FILTERBANK).get_weights()[0], expected):
-        raise ValueError("The filterbank of the front end is frozen. Received: one that training has changed.")
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -1,80 +1,129 @@
-"""Front ends: the part of the model that turns a waveform into a spectrogram.
+"""Front ends: the part of the model that turns a waveform into a picture of it over time.
 
 They are stock layers and `keras.ops`, so that the artifact reloads under Keras' safe mode without any code of
-ours, and their constants are frozen weights inside the artifact. The oracle of the mel scale is librosa.
+ours, and their constants are frozen weights inside the artifact. `training.filters` has the constants and names their
+oracles.
 """
 
+from collections.abc import Callable
+
 import keras
-import librosa
 import numpy as np
-import numpy.typing as npt
 from keras import ops
 
+from training import filters
 from training.config import FrontEndConfig
 
-FILTERBANK = "filterbank"  # the name of the frozen layer, by which a test and `fit` find it again
-
 _RELATIVE_FLOOR = 1e-5  # of the mean power in a band: 50 dB below it, about the noise of an 8-bit G.711 channel
+_SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
 
 
-def filterbank(config: FrontEndConfig, *, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Triangular filters as a matrix, float32 (fft_samples // 2 + 1, bands), each of unit area in Hz.
-
-    ``mel`` is Slaney's scale and normalisation, librosa's default. ``linear`` spaces the bands evenly, which
-    keeps the upper half of the spectrum, where vocoders err, as fine as the lower (Müller et al. 2022,
-    arXiv:2203.16263).
-    """
-    if config.scale == "mel":
-        weights = librosa.filters.mel(
-            sr=sample_rate,
-            n_fft=config.fft_samples,
-            n_mels=config.bands,
-            fmin=config.min_hz,
-            fmax=config.max_hz,
-        )
-    else:
-        edges = np.linspace(config.min_hz, config.max_hz, config.bands + 2)
-        bins = np.fft.rfftfreq(config.fft_samples, 1 / sample_rate)
-        rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-        falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-        weights = np.maximum(0.0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])[:, None]
-    empty = np.flatnonzero(weights.sum(axis=1) == 0)
-    if empty.size:
-        raise ValueError(
-            f"Each band covers at least one of {config.fft_samples // 2 + 1} bins. "
-            f"Received: {config.bands} bands, of which {empty.size} are empty; use fewer, or a longer FFT."
-        )
-    return np.ascontiguousarray(weights.T, dtype=np.float32)
-
-
-def front_end(waveform: keras.KerasTensor, config: FrontEndConfig, *, sample_rate: int) -> keras.KerasTensor:
-    """Log power in bands over time.
+class FrontEnds:
+    """The front ends of one waveform: they share its spectra, and no two frozen layers share a name.
 
     Parameters
     ----------
     waveform : (batch, window_samples)
+        Brought to unit power first, so that loudness can tell the model nothing.
+    """
+
+    def __init__(self, waveform: keras.KerasTensor, *, sample_rate: int) -> None:
+        level = ops.sqrt(ops.mean(ops.square(waveform), axis=-1, keepdims=True))
+        self._waveform = waveform / (level + 1e-7)
+        self._sample_rate = sample_rate
+        self._spectra: dict[tuple[float, float, int], keras.KerasTensor] = {}
+        self.frozen: dict[str, np.ndarray] = {}  # layer's name -> its kernel, which training must not change
+
+    def __call__(self, config: FrontEndConfig) -> keras.KerasTensor:
+        """Features (batch, frames, bands, channels), around 0 with a spread near 1.
+
+        The mean is taken away after the logarithm. Nothing is computed over the batch: a clip alone and among others
+        gives the same.
+        """
+        return FRONT_ENDS[config.kind](self, config)
+
+    def power(self, config: FrontEndConfig) -> keras.KerasTensor:
+        """The power spectrum, (batch, frames, fft_samples // 2 + 1); 1 in each bin for white noise of unit power."""
+        key = (config.frame_seconds, config.step_seconds, config.fft_samples)
+        if key not in self._spectra:
+            frame_samples = round(config.frame_seconds * self._sample_rate)
+            real, imaginary = ops.stft(
+                self._waveform,
+                sequence_length=frame_samples,
+                sequence_stride=round(config.step_seconds * self._sample_rate),
+                fft_length=config.fft_samples,
+                window="hann",
+                center=False,
+            )
+            window_power = 0.375 * frame_samples  # the sum of a Hann window's squares
+            self._spectra[key] = (ops.square(real) + ops.square(imaginary)) / window_power
+        return self._spectra[key]
+
+    def frozen_product(self, features: keras.KerasTensor, matrix: np.ndarray, name: str) -> keras.KerasTensor:
+        """`features` times a constant `matrix`, as a layer of the artifact that training leaves alone."""
+        unique = f"{name}_{len(self.frozen)}" if self.frozen else name
+        layer = keras.layers.Dense(matrix.shape[1], use_bias=False, trainable=False, name=unique)
+        product = layer(features)
+        layer.set_weights([matrix])
+        self.frozen[unique] = matrix
+        return product
+
+    def bands(self, config: FrontEndConfig) -> keras.KerasTensor:
+        """Log power in the bands of a filterbank, nats, (batch, frames, bands)."""
+        matrix = filters.filterbank(config, sample_rate=self._sample_rate)
+        power = self.frozen_product(self.power(config), matrix, "filterbank")
+        return ops.log(power / float(matrix.sum(axis=0).mean()) + _RELATIVE_FLOOR)
+
+
+def log_mel(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Log power in bands of Slaney's mel scale; the oracle is librosa."""
+    return _centred(front_ends.bands(config), config)
+
+
+def log_linear(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Log power in bands spaced evenly: the upper half of the spectrum, where vocoders err, as fine as the lower."""
+    return _centred(front_ends.bands(config), config)
+
+
+def log_spectrum(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Log power in the first `bands` bins of the spectrum, as they are."""
+    return _centred(ops.log(front_ends.power(config)[:, :, : config.bands] + _RELATIVE_FLOOR), config)
+
+
+def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Linear-frequency cepstral coefficients, with deltas and double deltas as further channels.
+
+    M. Sahidullah, T. Kinnunen, C. Hanilçi, "A comparison of features for synthetic speech detection", Interspeech 2015.
 
     Returns
     -------
-    (batch, frames, bands, 1), in nats, without level: each window's waveform is brought to unit power first, so
-    that loudness can tell the model nothing, and the mean is taken away after the logarithm. Nothing is
-    computed over the batch: a clip alone and among others gives the same.
+    (batch, frames, coefficients, 3)
     """
-    level = ops.sqrt(ops.mean(ops.square(waveform), axis=-1, keepdims=True))
-    real, imaginary = ops.stft(
-        waveform / (level + 1e-7),
-        sequence_length=round(config.frame_seconds * sample_rate),
-        sequence_stride=round(config.step_seconds * sample_rate),
-        fft_length=config.fft_samples,
-        window="hann",
-        center=False,
-    )
-    matrix = filterbank(config, sample_rate=sample_rate)
-    bands = keras.layers.Dense(config.bands, use_bias=False, trainable=False, name=FILTERBANK)
-    power = bands(ops.square(real) + ops.square(imaginary))
-    bands.set_weights([matrix])
-    # White noise of unit power has a power of sum(window ** 2) in each bin, which the filters average.
-    frame_power = 0.375 * round(config.frame_seconds * sample_rate) * float(matrix.sum(axis=0).mean())
-    logarithm = ops.log(power / frame_power + _RELATIVE_FLOOR)
+    cosines = filters.cosine_transform(config.bands, coefficients=config.coefficients)
+    static = front_ends.frozen_product(front_ends.bands(config), cosines, "cosines")
+    delta = _delta(static)
+    stacked = ops.stack([static, delta, _delta(delta)], axis=-1)
+    # Each coefficient and derivative without its mean over the window: what is left does not depend on the channel.
+    return stacked - ops.mean(stacked, axis=1, keepdims=True)
+
+
+FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] = {
+    "log_mel": log_mel,
+    "log_linear": log_linear,
+    "log_spectrum": log_spectrum,
+    "lfcc": lfcc,
+}
+
+
+def _centred(logarithm: keras.KerasTensor, config: FrontEndConfig) -> keras.KerasTensor:
     axes = (1, 2) if config.normalise == "clip" else (1,)
-    return ops.expand_dims(logarithm - ops.mean(logarithm, axis=axes, keepdims=True), axis=-1)
+    return ops.expand_dims(_SPREAD * (logarithm - ops.mean(logarithm, axis=axes, keepdims=True)), axis=-1)
+
+
+def _delta(features: keras.KerasTensor) -> keras.KerasTensor:
+    """The slope over five frames by least squares; frames beyond the ends repeat the last one."""
+    first, last = features[:, :1], features[:, -1:]
+    padded = ops.concatenate([first, first, features, last, last], axis=1)
+    count = features.shape[1]
+    shifted = [padded[:, n : n + count] for n in range(5)]
+    return (2 * (shifted[4] - shifted[0]) + shifted[3] - shifted[1]) / 10

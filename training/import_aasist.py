@@ -17,15 +17,13 @@ import numpy.typing as npt
 from model_store import manifest as m
 from model_store.detector import Detector
 from model_store.store import Store, sha256
-from training import calibrate, publish
+from training import publish
 from training.aasist import AASIST, AASIST_L, SAMPLE_RATE, SINC, WINDOW_SAMPLES, aasist
 from training.card import card
 from training.checkpoint import Tensors, read_checkpoint
 from training.config import Config, InputConfig
-from training.corpus import corpus_name, protocol_sha256, read_partition
-from training.score import score_utterances
+from training.corpus import corpus_name, protocol_sha256
 from training.state_dict import CheckpointError
-from training.trials import Scores
 
 SIZES: dict[str, dict[str, Any]] = {"aasist": AASIST, "aasist_l": AASIST_L}
 SOURCE = m.Corpus(
@@ -38,7 +36,10 @@ LEARNED_ATTACKS = {f"A{number:02}" for number in range(1, 7)}
 _LIMITS = """Nothing of this was trained here: the weights are those of Jung et al. 2022 (arXiv:2110.01200), who learned
 from ASVspoof 2019 LA alone. On its eval partition they report an EER of 0.83 % (AASIST) and 0.99 % (AASIST-L); through
 the telephone, and on speech from elsewhere, published measurements find it many times higher."""
-_UNFITTED = "Nothing was measured here either: the operating points are placeholders."
+_UNFITTED = (
+    "Nothing was measured here either: scores are logits, whatever is said of calibration above, and operating "
+    "points are placeholders."
+)
 
 
 class _Source(NamedTuple):
@@ -64,20 +65,23 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
     """
     family, model = recognise(read_checkpoint(checkpoint))
     config = Config(
-        family=family,
-        family_options=SIZES[family],
+        name=family,
         input=InputConfig(window_seconds=WINDOW_SAMPLES / SAMPLE_RATE, hop_seconds=WINDOW_SAMPLES / 2 / SAMPLE_RATE),
     )
     calibrated_on = [
         publish.TrainedOn(corpus_name(path), path, {"dev": protocol_sha256(path, "dev")}) for path in corpora
     ]
     licences = {corpus.name: "for the calibration alone; licence not stated" for corpus in calibrated_on}
-    draft = publish._draft(config, calibrated_on, licences)
+    draft = publish.draft_manifest(config, calibrated_on, licences)
     draft = draft.model_copy(
         update={
+            "input": draft.input.model_copy(update={"trim_below_db": None}),  # as its authors did
             "data": [SOURCE, *draft.data],
-            "training": config.model_dump(mode="json", include={"family", "family_options", "input"})
-            | {"imported": {"file": checkpoint.name, "sha256": sha256(checkpoint)}},
+            "training": {
+                "name": family,
+                "options": SIZES[family],
+                "imported": {"file": checkpoint.name, "sha256": sha256(checkpoint)},
+            },
         }
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +89,14 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
         model.save(path)
         detector = Detector.unverified(path, draft)
         probe = draft.probe.model_copy(update={"logit": detector.probe_logit()})
-        output, figures = _fitted(detector, calibrated_on) if corpora else (draft.output, {})
+        output, figures = draft.output, {}
+        if corpora:
+            dev = {corpus.name: publish.hear(detector, corpus.path, "dev") for corpus in calibrated_on}
+            output = publish.fit_output(output, dev, learned=LEARNED_ATTACKS)
+            figures = {
+                name: {"dev": {channel: publish.figures_of(logits, output) for channel, logits in heard.items()}}
+                for name, heard in dev.items()
+            }
 
         def manifest(version: int, files: dict[str, str]) -> m.Manifest:
             return draft.model_copy(
@@ -96,7 +107,7 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
             model=path,
             manifest=manifest,
             card=lambda complete: card(complete, limits=_LIMITS if corpora else f"{_LIMITS}\n\n{_UNFITTED}"),
-            check=Detector.load,
+            check=publish.check_release,
         )
 
 
@@ -148,21 +159,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     published = import_aasist(args.checkpoint, args.store, corpora=args.corpus)
-    print(f"published {published.name}, {published.sha256[:12]}; fitted on {published.output.calibration.fitted_on}")
+    fitted_on = published.output.operating_points["balanced"].measured_on
+    print(f"published {published.name}, {published.sha256[:12]}; calibrated on {fitted_on}")
     return 0
-
-
-def _fitted(detector: Detector, corpora: Sequence[publish.TrainedOn]) -> tuple[m.Output, dict[str, Any]]:
-    """The calibration and the operating points, fitted on dev as for a run of ours, and the figures on it."""
-    dev = {corpus.name: score_utterances(detector, read_partition(corpus.path, "dev")) for corpus in corpora}
-    trials = calibrate.unseen([t for scored in dev.values() for t in scored], training_attacks=LEARNED_ATTACKS)
-    description = publish._describe(list(dev), trials, LEARNED_ATTACKS)
-    line = calibrate.fit_line(trials, fitted_on=description)
-    points = calibrate.operating_points(Scores.of(publish._calibrated(trials, line)), measured_on=description)
-    output = detector.manifest.output.model_copy(update={"calibration": line, "operating_points": points})
-    return output, {
-        name: {"dev": publish._figures(publish._calibrated(scored, line), output)} for name, scored in dev.items()
-    }
 
 
 def _sources(layer: keras.layers.Layer) -> list[_Source]:

@@ -5,8 +5,10 @@ A *false accept* is a spoof that was called bonafide, a *false reject* a bonafid
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
@@ -146,6 +148,48 @@ def balanced_subset(scores: Scores, *, seed: int) -> Scores:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionCosts:
+    """How common spoofs are, and what each error costs: what turns two error rates into one number."""
+
+    spoof_prior: float
+    false_accept_cost: float
+    false_reject_cost: float
+
+    @property
+    def threshold(self) -> float:
+        """The log-likelihood ratio at which either verdict costs the same: Bayes' threshold."""
+        return float(
+            np.log(self.false_accept_cost * self.spoof_prior) - np.log(self.false_reject_cost * (1 - self.spoof_prior))
+        )
+
+    def normalised(self, false_accept_rate: FloatArray, false_reject_rate: FloatArray) -> FloatArray:
+        """The cost of error rates, over that of the better of accepting all and rejecting all."""
+        accept = self.false_accept_cost * self.spoof_prior
+        reject = self.false_reject_cost * (1 - self.spoof_prior)
+        return np.asarray((accept * false_accept_rate + reject * false_reject_rate) / min(accept, reject))
+
+
+# Wang et al., "ASVspoof 5: Crowdsourced Speech Data, Deepfakes, and Adversarial Attacks at Scale", 2024
+# (arXiv:2408.08739), track 1.
+ASVSPOOF5_COSTS = DecisionCosts(spoof_prior=0.05, false_accept_cost=10, false_reject_cost=1)
+
+
+def actual_dcf(scores: Scores, costs: DecisionCosts = ASVSPOOF5_COSTS) -> float:
+    """Normalised detection cost of deciding at Bayes' threshold, as if the scores were log-likelihood ratios.
+
+    1 is what a verdict costs that does not listen; a score that is miscalibrated may cost more.
+    """
+    rates = error_rates(scores, threshold=costs.threshold)
+    return float(costs.normalised(np.array(rates.false_accept_rate), np.array(rates.false_reject_rate)))
+
+
+def min_dcf(scores: Scores, costs: DecisionCosts = ASVSPOOF5_COSTS) -> float:
+    """Normalised detection cost at the threshold that makes it least, in hindsight; at most 1."""
+    curve = detection_curve(scores)
+    return float(costs.normalised(curve.false_accept_rate, curve.false_reject_rate).min())
+
+
 def cllr(scores: Scores) -> float:
     """Cost, in bits, of taking the scores for natural log-likelihood ratios: 1 says nothing, more misleads.
 
@@ -163,11 +207,46 @@ def min_cllr(scores: Scores) -> float:
     `cllr - min_cllr` is what miscalibration costs. By pool-adjacent-violators, in hindsight, as in the paper
     that `cllr` names; each class weighs half.
     """
-    sizes = [scores.bonafide.size, scores.spoof.size]
-    is_bonafide = np.repeat([1.0, 0.0], sizes)
-    weights = np.repeat([0.5 / size for size in sizes], sizes)
-    posterior = IsotonicRegression(y_min=0, y_max=1).fit_transform(
-        np.concatenate([scores.bonafide, scores.spoof]), is_bonafide, sample_weight=weights
-    )
+    _, is_bonafide, weights, posterior = _pooled(scores)
     posterior_of_truth = np.where(is_bonafide == 1, posterior, 1 - posterior)
     return float(-(weights * np.log2(posterior_of_truth)).sum())
+
+
+def calibration_curve(scores: Scores) -> tuple[FloatArray, FloatArray]:
+    """The posterior of bonafide that each score claims, ascending, and what was observed; both float64 (n,).
+
+    Both at equal priors; the observed one by pool-adjacent-violators, as in `min_cllr`.
+    """
+    values, _, _, posterior = _pooled(scores)
+    order = np.argsort(values)
+    return expit(values[order]), posterior[order]
+
+
+def reliability_bins(scores: Scores, *, bins: int = 10) -> list[tuple[float, float, float]]:
+    """Of as many bins of equal size: a 95 % interval of the share of bonafide at equal priors, and the mean claim.
+
+    The interval is over clips: Jeffreys' of either class's rate into the bin, by 4,000 draws.
+    """
+    values = np.concatenate([scores.bonafide, scores.spoof])
+    lower = np.unique(np.quantile(values, np.arange(bins) / bins, method="lower"))  # scores that occur: no bin is empty
+    rng = np.random.default_rng(0)
+    found = []
+    for low, high in pairwise([*lower, np.inf]):
+        inside = values[(values >= low) & (values < high)]
+        shares = []
+        for of_class in (scores.bonafide, scores.spoof):
+            count = np.count_nonzero((of_class >= low) & (of_class < high))
+            shares.append(rng.beta(count + 0.5, of_class.size - count + 0.5, 4_000))
+        ends = np.quantile(shares[0] / (shares[0] + shares[1]), [0.025, 0.975])
+        found.append((float(ends[0]), float(ends[1]), float(expit(inside).mean())))
+    return found
+
+
+def _pooled(scores: Scores) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Scores, whether bonafide, weights of half to each class, and the posterior that fits best and never falls."""
+    sizes = [scores.bonafide.size, scores.spoof.size]
+    values = np.concatenate([scores.bonafide, scores.spoof])
+    is_bonafide = np.repeat([1.0, 0.0], sizes)
+    weights = np.repeat([0.5 / size for size in sizes], sizes)
+    posterior = IsotonicRegression(y_min=0, y_max=1).fit_transform(values, is_bonafide, sample_weight=weights)
+    return values, is_bonafide, weights, np.asarray(posterior)

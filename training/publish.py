@@ -1,13 +1,14 @@
 """python -m training publish: a run -> an artifact in a store.
 
-Between the two: the model is read back from disk and its batch normalisation folded, dev is scored with the serving
-detector, the calibration and the operating points are fitted on it, the figures are reported on eval, which nothing
-before this has looked at, and the complete artifact has to load and answer its probe before it gets its version.
+Between the two: dev is scored with the serving detector, the calibration and the operating points are fitted on it,
+the figures are reported on eval, which nothing before this has looked at, and the complete artifact has to load and
+answer its probe before it gets its version.
 """
 
 import argparse
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,23 +18,26 @@ import keras
 import tensorflow as tf
 
 from model_store import manifest as m
+from model_store import windows
+from model_store.channel_class import CHANNEL_CLASSES
 from model_store.detector import Detector
 from model_store.store import Store
 from training import calibrate
 from training.card import card
 from training.config import Config
-from training.corpus import attacks, protocol_path, read_partition
-from training.fit import read_history
-from training.fold import fold
-from training.metrics import error_rates
+from training.corpus import KEYS, Partition, attacks, protocol_path, read_partition
+from training.fit import MODEL_FILE, read_history
 from training.score import score_utterances
 from training.summary import summarise
 from training.train import CORPORA_FILE
-from training.trials import Scores, Trial
+from training.trials import Trial
 
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
-POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.05, min_bandwidth_hz=600.0)
+CHANNELS = ("original", "telephone")  # that dev and eval are heard through
+POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
+
+Heard = dict[str, list[Trial]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class TrainedOn:
 
 
 def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "") -> m.Manifest:
-    """Publish a run's best model as the next version of its family.
+    """Publish a run's model as the next version of its family.
 
     Parameters
     ----------
@@ -63,26 +67,25 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
     corpora = [
         TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
     ]
-    draft = _draft(config, corpora, licences)
-    model = run / "folded.keras"
-    fold(keras.saving.load_model(run / "best.keras", compile=False)).save(model)
+    draft = draft_manifest(config, corpora, licences)
+    model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
-    learned = {attack for c in corpora for attack in attacks(read_partition(c.path, "train"))}
-    dev = {c.name: score_utterances(detector, read_partition(c.path, "dev")) for c in corpora}
-    fitted = calibrate.unseen([t for trials in dev.values() for t in trials], training_attacks=learned)
-    description = _describe(list(dev), fitted, learned)
-    line = calibrate.fit_line(fitted, fitted_on=description)
-    points = calibrate.operating_points(Scores.of(_calibrated(fitted, line)), measured_on=description)
-    output = draft.output.model_copy(update={"calibration": line, "operating_points": points})
+    learned = {a for c in corpora if "train" in c.protocols for a in attacks(read_partition(c.path, "train"))}
+    dev = {c.name: hear(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
+    output = fit_output(draft.output, dev, learned=learned)
 
     figures: dict[str, Any] = {"history": read_history(run)}
     for c in corpora:
-        figures[c.name] = {"dev": _figures(_calibrated(dev[c.name], line), output)}
+        heard: dict[Partition, Heard] = {"dev": dev[c.name]} if c.name in dev else {}
         if _has_eval(c.path):
-            evaluated = score_utterances(detector, read_partition(c.path, "eval"))
-            figures[c.name]["eval"] = _figures(_calibrated(evaluated, line), output)
+            heard["eval"] = hear(detector, c.path, "eval")
+        if heard:
+            figures[c.name] = {
+                partition: {channel: figures_of(logits, output) for channel, logits in by_channel.items()}
+                for partition, by_channel in heard.items()
+            }
 
     def manifest(version: int, files: dict[str, str]) -> m.Manifest:
         return draft.model_copy(
@@ -93,7 +96,7 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         model=model,
         manifest=manifest,
         card=lambda complete: card(complete, limits=limits),
-        check=Detector.load,
+        check=check_release,
     )
 
 
@@ -116,12 +119,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
+def check_release(folder: Path) -> None:
+    """The gate: what a complete artifact has to pass, or it gets no version. Whatever raises stops the release."""
+    Detector.load(folder)
+
+
+def hear(detector: Detector, corpus: Path, partition: Partition) -> Heard:
+    """The logits of a partition by the channel that its clips went through, while `detector` has the draft's lines."""
+    utterances = read_partition(corpus, partition)
+    return {channel: score_utterances(detector, utterances, channel=channel) for channel in CHANNELS}
+
+
+def draft_manifest(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
     """A manifest that is complete but for what has to be measured: it lets logits through as scores."""
-    point = m.OperatingPoint(threshold=0.0, false_accept_rate=1.0, false_reject_rate=1.0, measured_on="nothing")
+    point = m.OperatingPoint(
+        threshold=0.0,
+        false_accept_rate=1.0,
+        false_accept_interval=[0.0, 1.0],
+        false_reject_rate=1.0,
+        false_reject_interval=[0.0, 1.0],
+        measured_on="nothing",
+    )
     return m.Manifest(
-        schema_version=1,
-        family=config.family,
+        schema_version=2,
+        family=config.name,
         version=1,
         created=datetime.now(UTC).replace(microsecond=0),
         commit=_commit(),
@@ -133,11 +154,12 @@ def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -
             window_samples=config.input.window_samples,
             hop_samples=config.input.hop_samples,
             fill="repeat",
+            trim_below_db=windows.TRIM_BELOW_DB,
         ),
         output=m.Output(
             convention="higher is bonafide",
             pooling="speech_weighted_mean",
-            calibration=m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing"),
+            calibration=dict.fromkeys(CHANNEL_CLASSES, m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing")),
             operating_points=dict.fromkeys(("low_friction", "balanced", "high_security"), point),
             policy=POLICY,
         ),
@@ -150,32 +172,55 @@ def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -
     )
 
 
-def _calibrated(trials: list[Trial], line: m.Calibration) -> list[Trial]:
-    return [Trial(t.speaker, t.utterance, t.attack, t.key, line.slope * t.score + line.intercept) for t in trials]
+def figures_of(logits: list[Trial], output: m.Output) -> dict[str, Any]:
+    """What the manifest keeps of a partition: the summary, and the errors at each operating point.
 
-
-def _figures(trials: list[Trial], output: m.Output) -> dict[str, Any]:
-    """What the manifest keeps of a partition: the summary, and the errors at each operating point."""
-    scores = Scores.of(trials)
+    These are means over attacks and over speakers, as the operating point's own are, and whether they lie within the
+    intervals that it claims.
+    """
+    trials = calibrate.calibrated(logits, output.calibration)
     figures = summarise(trials)
-    figures["operating_points"] = {
-        name: {
-            "false_accept_percent": 100 * rates.false_accept_rate,
-            "false_reject_percent": 100 * rates.false_reject_rate,
+    figures["operating_points"] = {}
+    for name, point in output.operating_points.items():
+        accepts, rejects = calibrate.mean_error_rates(trials, threshold=point.threshold)
+        figures["operating_points"][name] = {
+            "false_accept_percent": 100 * accepts,
+            "false_accept_within": _within(accepts, point.false_accept_interval),
+            "false_reject_percent": 100 * rejects,
+            "false_reject_within": _within(rejects, point.false_reject_interval),
         }
-        for name, point in output.operating_points.items()
-        for rates in [error_rates(scores, threshold=point.threshold)]
-    }
     return figures
+
+
+def _within(rate: float, interval: list[float]) -> bool:
+    low, high = interval
+    return low <= rate <= high
+
+
+def fit_output(output: m.Output, dev: Mapping[str, Heard], *, learned: set[str]) -> m.Output:
+    """An output with its calibration and its operating points, fitted on dev.
+
+    Parameters
+    ----------
+    dev : corpus name -> logits by channel
+    learned : the attacks that training has seen
+    """
+    trials = calibrate.unseen(
+        [t for heard in dev.values() for logits in heard.values() for t in logits], training_attacks=learned
+    )
+    description = _describe(list(dev), trials, learned)
+    lines = calibrate.fit_lines(trials, fitted_on=description)
+    points = calibrate.operating_points(trials, measured_on=description)
+    return output.model_copy(update={"calibration": lines, "operating_points": points})
 
 
 def _describe(names: list[str], trials: list[Trial], learned: set[str]) -> str:
     found = {t.attack for t in trials if t.attack}
-    spoofs = sum(t.key == "spoof" for t in trials)
+    bonafide, spoofs = (len({t.utterance for t in trials if t.key == key}) for key in KEYS)
     relation = "also in training" if found & learned else "not in training"
     return (
-        f"{' and '.join(names)}, dev: {len(trials) - spoofs} bonafide clips, {spoofs} spoofs of {len(found)} attacks "
-        f"{relation}"
+        f"{' and '.join(names)}, dev, {' and '.join(CHANNELS)}: {bonafide} bonafide clips, {spoofs} spoofs of "
+        f"{len(found)} attacks {relation}"
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
 
 import soundfile
 from tqdm import tqdm
@@ -14,24 +13,23 @@ from tqdm import tqdm
 from model_store import audio
 from model_store.detector import Detector, Prepared
 from model_store.store import DEFAULT_ROOT, Store
+from training import channels
 from training.corpus import PARTITIONS, Partition, Utterance, read_partition
 from training.trials import Trial, write_trials
-
-Channel = Literal["original", "telephone"]
 
 _AT_A_TIME = 32
 _TELEPHONE_RATE = 8_000
 
 
 def score_corpus(
-    store: Path, model: str, corpus: Path, partition: Partition, *, channel: Channel = "original"
+    store: Path, model: str, corpus: Path, partition: Partition, *, channel: str = "original"
 ) -> list[Trial]:
     """Score a partition with a published artifact, as the service would.
 
     Parameters
     ----------
     model : ``family`` or ``family@version``
-    channel : ``original``, the clips as they are; or ``telephone``, each as an 8 kHz mu-law WAV of it (ITU-T G.711)
+    channel : what each clip goes through first, one of `training.channels.CHANNELS`; ``telephone`` is `as_telephone`
 
     Returns
     -------
@@ -41,10 +39,8 @@ def score_corpus(
     return score_utterances(detector, read_partition(corpus, partition), channel=channel)
 
 
-def score_utterances(
-    detector: Detector, utterances: Sequence[Utterance], *, channel: Channel = "original"
-) -> list[Trial]:
-    """Score utterances that have a file, in the order given."""
+def score_utterances(detector: Detector, utterances: Sequence[Utterance], *, channel: str = "original") -> list[Trial]:
+    """Score utterances that have a file, in the order given; `channel` as `score_corpus` has it."""
     trials = []
     progress = tqdm(total=len(utterances), desc="score", unit="clip", disable=None)
     prepared = _prepared(detector, utterances, channel=channel)
@@ -52,7 +48,16 @@ def score_utterances(
     while clips := list(islice(prepared, _AT_A_TIME)):
         for score in detector.score_prepared(clips):
             utterance = next(waiting)
-            trials.append(Trial(utterance.speaker, utterance.id, utterance.attack, utterance.key, score.value))
+            trials.append(
+                Trial(
+                    utterance.speaker,
+                    utterance.id,
+                    utterance.attack,
+                    utterance.key,
+                    score.value,
+                    score.channel_class,
+                )
+            )
         progress.update(len(clips))
     progress.close()
     return trials
@@ -67,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder in the ASVspoof 2019 LA layout")
     parser.add_argument("--partition", choices=PARTITIONS, default="eval")
     parser.add_argument(
-        "--channel", choices=get_args(Channel), default="original", help="telephone: each clip as 8 kHz mu-law first"
+        "--channel", choices=list(channels.CHANNELS), default="original", help="what each clip goes through first"
     )
     parser.add_argument("--out", type=Path, required=True, help="score file to write; .gz compresses it")
 
@@ -86,15 +91,21 @@ def as_telephone(path: Path) -> bytes:
     return wav.getvalue()
 
 
-def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: Channel) -> Iterator[Prepared]:
+def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: str) -> Iterator[Prepared]:
     """Decode ahead in threads, but only a few calls' worth: a partition need not fit in memory."""
+    sample_rate = detector.manifest.input.sample_rate
+    through = channels.named("original" if channel == "telephone" else channel)
 
     def prepare(utterance: Utterance) -> Prepared:
         if utterance.path is None:
             raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
-        source = utterance.path if channel == "original" else as_telephone(utterance.path)
-        clip = audio.decode(source, sample_rate=detector.manifest.input.sample_rate, channel=0)
-        return detector.prepare(clip.waveforms[0])
+        source = as_telephone(utterance.path) if channel == "telephone" else utterance.path
+        clip = audio.decode(source, sample_rate=sample_rate, channel=0)
+        return detector.prepare(
+            through.apply(clip.waveforms[0], sample_rate=sample_rate),
+            coded=clip.coded or through.coded,
+            clipped_fraction=clip.clipped_fractions[0],
+        )
 
     with ThreadPoolExecutor() as pool:
         waiting = iter(utterances)

@@ -4,13 +4,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from model_store.channel_class import CHANNEL_CLASSES
 from training.confidence import Interval, eer_interval, eer_interval_over_speakers
-from training.metrics import cllr, equal_error_rate, min_cllr
+from training.corpus import KEYS
+from training.metrics import ASVSPOOF5_COSTS, actual_dcf, cllr, equal_error_rate, min_cllr, min_dcf
 from training.tandem import AsvScores, min_tdcf, read_asv_scores
 from training.trials import NOTHING, Scores, Trial, read_trials
 
@@ -47,6 +50,23 @@ def summarise(trials: Sequence[Trial], *, asv: AsvScores | None = None, seed: in
         "min_tdcf": None if asv is None else min_tdcf(scores, asv),
         "cllr": cllr(scores),
         "min_cllr": min_cllr(scores),
+        "dcf": {
+            **asdict(ASVSPOOF5_COSTS),
+            "threshold": ASVSPOOF5_COSTS.threshold,
+            "actual": actual_dcf(scores),
+            "min": min_dcf(scores),
+        },
+        "channel_classes": {
+            name: {
+                "bonafide": of_class.bonafide.size,
+                "spoof": of_class.spoof.size,
+                "eer_percent": 100 * equal_error_rate(of_class).rate,
+                "eer_interval_percent": percent(eer_interval(of_class, seed=seed)),
+                "cllr": cllr(of_class),
+                "min_cllr": min_cllr(of_class),
+            }
+            for name, of_class in scores_by_channel_class(trials).items()
+        },
         "attacks": {
             attack: {
                 "spoof": of_attack.spoof.size,
@@ -67,6 +87,12 @@ def scores_by_attack(trials: Sequence[Trial]) -> dict[str, Scores]:
         if trial.key == "spoof":
             spoofs.setdefault(trial.attack or UNKNOWN_ATTACK, []).append(trial.score)
     return {attack: Scores(bonafide=bonafide, spoof=np.array(spoofs[attack])) for attack in sorted(spoofs)}
+
+
+def scores_by_channel_class(trials: Sequence[Trial]) -> dict[str, Scores]:
+    """The scores of each class of channel that both bonafide and spoof clips came through, where that is known."""
+    by_class = {name: [t for t in trials if t.channel_class == name] for name in CHANNEL_CLASSES}
+    return {name: Scores.of(found) for name, found in by_class.items() if len({t.key for t in found}) == len(KEYS)}
 
 
 def percent(interval: Interval) -> list[float]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from training import config
-from training.corpus import corpus_name, protocol_sha256
+from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
 from training.fit import fit
 
 CORPORA_FILE = "corpora.json"
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         required=True,
-        help="folder in the ASVspoof 2019 LA layout, with train and dev; repeat it to learn from several together",
+        help="folder in the ASVspoof 2019 LA layout, with train or dev; repeat it to learn from several together",
     )
     parser.add_argument("--config", type=Path, help="JSON file with what differs from the defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB_KEY=VALUE", help="override one value")
@@ -33,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
         {
             "name": corpus_name(path),
             "path": str(path.resolve()),
-            "protocols": {partition: protocol_sha256(path, partition) for partition in ("train", "dev")},
+            "protocols": {
+                partition: protocol_sha256(path, partition)
+                for partition in PARTITIONS
+                if partition != "eval" and protocol_path(path, partition).exists()
+            },
         }
         for path in args.corpus
     ]
     (args.out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
-    best = fit(chosen, args.corpus, args.out)
-    print(f"the best epoch's model is {best}; publish it with: python -m training publish --run {args.out}")
+    model = fit(chosen, args.corpus, args.out)
+    print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0

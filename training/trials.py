@@ -2,13 +2,14 @@
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Self, TextIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.channel_class import ChannelClass
 from training.corpus import KEYS, Key
 
 FloatArray = NDArray[np.float64]
@@ -23,13 +24,17 @@ class ScoreFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One scored utterance. `attack` is None for bonafide, and for spoofs whose attack is not recorded."""
+    """One scored utterance. `attack` is None for bonafide, and for spoofs whose attack is not recorded.
+
+    Score files have no place for `channel_class`: it is None for what was read from one.
+    """
 
     speaker: str
     utterance: str
     attack: str | None
     key: Key
     score: float
+    channel_class: ChannelClass | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

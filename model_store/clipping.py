@@ -1,0 +1,43 @@
+"""How much of a clip is flat tops, found where they still are flat: before it is resampled, block by block."""
+
+import numpy as np
+import numpy.typing as npt
+
+_NEAR_PEAK = 0.98
+
+
+class FlatTops:
+    """Counts the samples that equal the one before at the clip's peak, of either sign, for each channel.
+
+    A converter or a sum that overflows holds its extreme for samples on end, and keeps holding it when it is turned
+    down or sent through G.711; a peak of speech passes. How high the peak is does not matter.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._frames = 0
+        self._peaks = np.zeros((2, channels), np.float32)  # above and below 0, both as positive numbers
+        self._held: list[list[list[npt.NDArray[np.float32]]]] = [[[] for _ in range(channels)] for _ in range(2)]
+
+    def add(self, block: npt.NDArray[np.float32]) -> None:
+        """Take the next block, float32 (frames, channels). A pair that two blocks part is not seen."""
+        if len(block) == 0:
+            return
+        self._frames += len(block)
+        for channel, samples in enumerate(block.T):
+            for side, extreme in enumerate((samples.max(), -samples.min())):
+                peak = self._peaks[side, channel] = max(self._peaks[side, channel], extreme)
+                if peak == 0 or extreme < _NEAR_PEAK * peak:
+                    continue
+                near = np.flatnonzero(samples[1:] <= -_NEAR_PEAK * peak if side else samples[1:] >= _NEAR_PEAK * peak)
+                held = np.abs(samples[1:][near[samples[near] == samples[1:][near]]])
+                self._held[side][channel].append(held)
+
+    def fractions(self) -> list[float]:
+        """Of each channel, the share of its samples that a flat top holds."""
+        counts = [
+            sum(int(np.count_nonzero(values >= _NEAR_PEAK * peak)) for values in held)
+            for peaks, sides in zip(self._peaks, self._held, strict=True)
+            for peak, held in zip(peaks, sides, strict=True)
+        ]
+        totals = np.reshape(counts, self._peaks.shape).sum(axis=0)
+        return [float(total) / max(self._frames, 1) for total in totals]

@@ -1,0 +1,47 @@
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.made_store import make_corpus
+from training import ablate
+from training.ablate import Plan, Row, table
+
+BASE = {
+    "branches": {"main": {"options": {"filters": [2, 2, 2, 2], "dense": 4}, "front_end": {"bands": 32}}},
+    "input": {"window_seconds": 1.0, "hop_seconds": 1.0},
+    "fit": {"epochs": 1, "batch_size": 4},
+}
+
+
+def test_a_row_is_the_base_and_what_it_sets_and_the_seed() -> None:
+    plan = Plan(base=BASE, rows=[Row(name="more bands", set={"branches.main.front_end.bands": 30, "fit.mask": 0.2})])
+    config = plan.config(plan.rows[0], seed=3)
+    assert (config.branches["main"].front_end.bands, config.fit.mask, config.fit.seed) == (30, 0.2, 3)
+    assert config.fit.epochs == 1
+    assert plan.base == BASE
+    with pytest.raises(ValueError, match="depth"):
+        plan.config(Row(name="wrong", set={"fit.depth": 1}), seed=0)
+
+
+def test_every_row_is_trained_with_every_seed_and_none_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"base": BASE, "rows": [{"name": "plain"}, {"name": "mask", "set": {"fit.mask": 0.3}}]}))
+    args = argparse.Namespace(
+        plan=plan, corpus=[make_corpus(tmp_path / "made")], copies=[], seeds=2, out=tmp_path / "out"
+    )
+    assert ablate.run(args) == 0
+    figures = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert {name: len(runs) for name, runs in figures.items()} == {"plain": 2, "mask": 2}
+    assert set(figures["plain"][0]) == {"made dev original", "made dev telephone"}
+    configs = [json.loads(path.read_text())["fit"] for path in sorted((tmp_path / "out").glob("*/config.json"))]
+    assert sorted((fit["seed"], fit["mask"]) for fit in configs) == [(0, 0.0), (0, 0.3), (1, 0.0), (1, 0.3)]
+    monkeypatch.setattr(ablate, "fit", lambda *_: pytest.fail("trained again"))
+    assert ablate.run(args) == 0
+
+
+def test_the_table_has_means_and_extremes() -> None:
+    assert table({"plain": [{"dev": 10.0}, {"dev": 14.0}], "to come": []}) == (
+        "| what | seeds | dev |\n|---|---|---|\n| plain | 2 | 12.0 (10.0 to 14.0) |\n"
+    )

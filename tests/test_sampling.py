@@ -1,0 +1,56 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from training.config import FitConfig
+from training.corpus import Utterance
+from training.sampling import Sampler
+
+LARGE = [Utterance("S", f"b{n}", None, "bonafide") for n in range(160)]
+SPOOFS = [Utterance("S", f"s{n}", "A01" if n < 90 else "A02", "spoof") for n in range(100)]
+SMALL = [Utterance("S", "c0", None, "bonafide"), Utterance("S", "c1", None, "bonafide")]
+SMALL_SPOOFS = [Utterance("S", f"t{n}", "A03", "spoof") for n in range(3)]
+COPIES = [Utterance("S", f"b{n}-1", f"V0{n % 2 + 1}", "spoof", source=f"b{n}") for n in range(20)]
+CLIPS = [(u, "large") for u in LARGE + SPOOFS] + [(u, "small") for u in SMALL + SMALL_SPOOFS]
+CLIPS += [(u, "copies") for u in COPIES]
+
+
+def drawn(config: FitConfig, clips: list[tuple[Utterance, str]] = CLIPS) -> list[tuple[tuple[Utterance, str], ...]]:
+    sampler, rng = Sampler(clips, config), np.random.default_rng(0)
+    return [tuple(clips[n] for n in pair) for _ in range(100) for pair in sampler.draw(20, rng)]
+
+
+def test_a_pair_is_bonafide_and_spoof_of_one_corpus() -> None:
+    for (bonafide, corpus), (spoof, of_spoof) in drawn(FitConfig(pairs=0.0)):
+        assert (bonafide.key, spoof.key, corpus) == ("bonafide", "spoof", of_spoof)
+
+
+def test_a_copy_comes_with_its_original_and_only_so_often_as_asked() -> None:
+    pairs = drawn(FitConfig(pairs=0.3))
+    copies = [(bonafide.id, spoof.source) for (bonafide, _), (spoof, _) in pairs if spoof.source]
+    assert len(copies) == 0.3 * len(pairs)
+    assert all(original == source for original, source in copies)
+    assert len(set(copies)) == 20
+    assert not any(spoof.source for _, (spoof, _) in drawn(FitConfig(pairs=0.0)))
+
+
+def test_sizes_are_taken_to_the_power() -> None:
+    for power in (0.0, 0.5, 1.0):
+        pairs = drawn(FitConfig(pairs=0.0, balance=power))
+        corpora = Counter(corpus for (_, corpus), _ in pairs)
+        attacks = Counter(spoof.attack for _, (spoof, _) in pairs)
+        ratio = (260 / 5) ** power
+        assert corpora["large"] / len(pairs) == pytest.approx(ratio / (1 + ratio), abs=0.04)
+        assert attacks["A01"] / (attacks["A01"] + attacks["A02"]) == pytest.approx(9**power / (1 + 9**power), abs=0.04)
+
+
+def test_a_copy_whose_original_is_elsewhere_is_a_spoof_like_others() -> None:
+    lost = Utterance("S", "x-1", "V09", "spoof", source="x")
+    pairs = drawn(FitConfig(pairs=0.5), [(u, "one") for u in [*LARGE[:2], lost]])
+    assert all(spoof is lost for _, (spoof, _) in pairs)
+
+
+def test_both_classes_are_needed() -> None:
+    with pytest.raises(ValueError, match="takes both classes. Received: 160 bonafide, 0 spoof"):
+        Sampler([(u, "one") for u in LARGE], FitConfig())

@@ -1,0 +1,81 @@
+"""Random changes to a training window: the mouth, the room, the handset and the level, before any line.
+
+Each takes a waveform, float32 (n,), which it leaves as it is, and a generator; and gives as many samples, finite,
+aligned (but for `speed`).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from training import g711
+from training.bands import resample
+
+Waveform = npt.NDArray[np.float32]
+
+
+def speed(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:
+    """Played up to 10 % slower or faster, the pitch with it; begun again where it ends early, as a short clip is."""
+    played = resample(waveform, sample_rate, round(sample_rate * rng.uniform(0.9, 1.1)))
+    return np.resize(played, waveform.size)
+
+
+def reverb(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:
+    """A small room: after the direct sound, noise that takes 0.1 to 0.5 s to fall by 60 dB, 0 to 20 dB down in all."""
+    seconds, down_db = rng.uniform(0.1, 0.5), rng.uniform(0, 20)
+    count = round(seconds * sample_rate)
+    decay = np.power(np.float32(10), np.linspace(0, -3, count, dtype=np.float32))
+    response = rng.standard_normal(count, np.float32) * decay
+    response *= np.float32(10 ** (-down_db / 20)) / np.linalg.norm(response)
+    response[0] = 1
+    return np.asarray(signal.oaconvolve(waveform, response)[: waveform.size], np.float32)
+
+
+def random_filter(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A smooth random frequency response: a handset, a room's colour, a network's equaliser."""
+    spectrum = np.fft.rfft(waveform)
+    points = rng.integers(3, 10)
+    decibels = np.interp(np.linspace(0, 1, spectrum.size), np.linspace(0, 1, points), rng.uniform(-12, 12, points))
+    gain = np.power(10, np.divide(decibels, 20, dtype=np.float32), dtype=np.float32)
+    return np.asarray(np.fft.irfft(spectrum * gain, waveform.size), np.float32)
+
+
+def add_noise(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """Noise of a random colour (from white to brown) at a random signal-to-noise ratio of 10 to 40 dB."""
+    spectrum = np.fft.rfft(rng.standard_normal(waveform.size, np.float32))
+    slope = np.power(np.arange(1, spectrum.size + 1, dtype=np.float32), np.float32(-rng.uniform(0, 1)))
+    noise = np.fft.irfft(spectrum * slope, waveform.size)
+    ratio = 10 ** (-rng.uniform(10, 40) / 20)
+    gain = ratio * np.sqrt(np.mean(waveform**2) / (np.mean(noise**2) + 1e-20))
+    return np.add(waveform, np.float32(gain) * noise, dtype=np.float32)
+
+
+def level(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A peak of -40 to 0 dB of full scale, rounded to 16 bits."""
+    return g711.from_int16(g711.to_int16(at_peak(waveform, decibels=rng.uniform(-40, 0))))
+
+
+def at_peak(waveform: Waveform, *, decibels: float) -> Waveform:
+    """Scaled to a peak in decibels of full scale; silence stays silent."""
+    return waveform * np.float32(10 ** (decibels / 20) / (np.abs(waveform).max() + 1e-9))
+
+
+def clip(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """Driven 1 to 12 dB beyond what passes: the peaks cut off, or as often bent (a hyperbolic tangent)."""
+    ceiling = np.abs(waveform).max() * np.float32(10 ** (-rng.uniform(1, 12) / 20)) + np.float32(1e-9)
+    if rng.random() < 0.5:
+        return np.clip(waveform, -ceiling, ceiling)
+    return np.asarray(np.tanh(waveform / ceiling) * ceiling, np.float32)
+
+
+def mask(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """Silence a random band of the spectrum (1/5 of it at most) and a random stretch of time (1/5 at most)."""
+    spectrum = np.fft.rfft(waveform)
+    width = int(rng.uniform(0, 0.2) * spectrum.size)
+    first = rng.integers(0, spectrum.size - width)
+    spectrum[first : first + width] = 0
+    masked = np.fft.irfft(spectrum, waveform.size).astype(np.float32)
+    width = int(rng.uniform(0, 0.2) * waveform.size)
+    first = rng.integers(0, waveform.size - width)
+    masked[first : first + width] = 0
+    return masked

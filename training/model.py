@@ -1,0 +1,91 @@
+"""A configuration -> the networks that learn, and the artifact's model that comes of them.
+
+Both are put together from the same branches, each a model of its own: features -> outputs. The learner hides parts of
+the features and gives each branch's outputs by themselves, so that each learns as if it were alone; the artifact
+fuses their logits into one.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from training.config import Config
+from training.families import FAMILIES
+from training.front_ends import FRONT_ENDS, FrontEnds
+from training.losses import LOSSES
+from training.masks import Mask
+
+FUSION = "fusion"  # the name of the layer that weighs the branches
+
+Branches = Mapping[str, keras.Model]
+
+
+def make_branches(config: Config) -> Branches:
+    """The networks of a configuration, untrained, by the names of its branches.
+
+    Raises
+    ------
+    ValueError
+        A family, front end or loss that does not exist, or an option that a family does not have.
+    """
+    if config.fit.loss not in LOSSES:
+        raise ValueError(f"A loss is one of {', '.join(LOSSES)}. Received: {config.fit.loss!r}.")
+    _, features = _heard(config)
+    made = {}
+    for (name, branch), seen in zip(config.branches.items(), features, strict=True):
+        if branch.family not in FAMILIES:
+            raise ValueError(f"A family is one of {', '.join(FAMILIES)}. Received: {branch.family!r}.")
+        start = keras.Input(seen.shape[1:])
+        try:
+            embedding = FAMILIES[branch.family](start, **branch.options)
+        except TypeError as error:
+            raise ValueError(f"The family {branch.family} has no such option. Received: {branch.options}.") from error
+        made[name] = keras.Model(start, LOSSES[config.fit.loss].head(embedding), name=name)
+    return made
+
+
+def make_learner(config: Config, branches: Branches) -> keras.Model:
+    """What `fit` trains: waveform (batch, window_samples) -> outputs (batch, branches * k), branch by branch."""
+    waveform, features = _heard(config)
+    outputs = [branch(Mask(config.fit.mask)(seen)) for branch, seen in zip(branches.values(), features, strict=True)]
+    together = ops.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+    return keras.Model(waveform, together, name="learner")
+
+
+def branches_of(learner: keras.Model, config: Config) -> Branches:
+    """The branches inside a learner, as when it has come back from the disk."""
+    return {name: learner.get_layer(name) for name in config.branches}
+
+
+def make_logits(config: Config, branches: Branches) -> keras.Model:
+    """Waveform (batch, window_samples) -> the logits of each branch, (batch, branches). Higher is bonafide."""
+    waveform, features = _heard(config)
+    to_logit = LOSSES[config.fit.loss].logit
+    logits = [to_logit(branch(seen)) for branch, seen in zip(branches.values(), features, strict=True)]
+    return keras.Model(waveform, ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0])
+
+
+def make_artifact(config: Config, branches: Branches, *, weights: Sequence[float]) -> keras.Model:
+    """What is published: waveform (batch, window_samples) -> logit (batch,), the weighted sum of the branches'."""
+    logits = make_logits(config, branches)
+    fusion = layers.Dense(1, use_bias=False, name=FUSION)
+    logit = layers.Reshape((), name="logit")(fusion(logits.output))
+    fusion.set_weights([np.reshape(weights, (-1, 1)).astype(np.float32)])
+    return keras.Model(logits.input, logit, name=config.name)
+
+
+def build(config: Config) -> keras.Model:
+    """The whole model of a configuration, untrained."""
+    return make_artifact(config, make_branches(config), weights=[1 / len(config.branches)] * len(config.branches))
+
+
+def _heard(config: Config) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    """A waveform, and what each branch sees of it."""
+    waveform = keras.Input((config.input.window_samples,), name="waveform")
+    front_ends = FrontEnds(waveform, sample_rate=config.input.sample_rate)
+    for branch in config.branches.values():
+        if branch.front_end.kind not in FRONT_ENDS:
+            raise ValueError(f"A front end is one of {', '.join(FRONT_ENDS)}. Received: {branch.front_end.kind!r}.")
+    return waveform, [front_ends(branch.front_end) for branch in config.branches.values()]

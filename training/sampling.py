@@ -1,0 +1,86 @@
+"""Which clips make a batch: as many of each class, in the same shares of corpora, and originals beside their copies."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from training.config import FitConfig
+from training.corpus import Utterance
+
+Shares = npt.NDArray[np.float64]
+
+
+class Sampler:
+    """Draws pairs of a bonafide clip and a spoof.
+
+    Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
+    too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
+    utterance that they were made from, are drawn only together with it.
+
+    Raises
+    ------
+    ValueError
+        A class is missing from every corpus.
+    """
+
+    def __init__(self, utterances: Sequence[tuple[Utterance, str]], config: FitConfig) -> None:
+        self._config = config
+        originals = {u.id: n for n, (u, _) in enumerate(utterances) if u.key == "bonafide"}
+        self._copies: dict[int, int] = {
+            n: originals[u.source]
+            for n, (u, _) in enumerate(utterances)
+            if u.source is not None and u.source in originals
+        }
+        bonafide, spoof = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+        for n, (u, corpus) in enumerate(utterances):
+            if n not in self._copies:
+                (bonafide if u.key == "bonafide" else spoof)[corpus].append(n)
+        self._bonafide = {corpus: np.array(members) for corpus, members in bonafide.items() if corpus in spoof}
+        self._spoof = {corpus: np.array(spoof[corpus]) for corpus in self._bonafide}
+        if not self._bonafide:
+            counts = [sum(u.key == key for u, _ in utterances) for key in ("bonafide", "spoof")]
+            raise ValueError(f"Training takes both classes. Received: {counts[0]} bonafide, {counts[1]} spoof.")
+        sizes = [len(self._bonafide[corpus]) + len(self._spoof[corpus]) for corpus in self._bonafide]
+        self._corpora = _powers(sizes, config.balance)
+        attacks = {corpus: [utterances[n][0].attack for n in members] for corpus, members in self._spoof.items()}
+        self._spoof_shares = {corpus: self._by_group(attacks[corpus]) for corpus in self._spoof}
+        self._copied = np.array(list(self._copies), np.int64)
+        of_copies = [(utterances[n][1], utterances[n][0].attack) for n in self._copies]
+        origins = [utterances[original][1] for original in self._copies.values()]
+        if self._copies:
+            per_corpus = dict(zip(self._bonafide, self._corpora, strict=True))
+            within = {corpus: sum(origin == corpus for origin in origins) for corpus in set(origins)}
+            weights = np.array([per_corpus.get(origin, 0) / within[origin] for origin in origins])
+            self._copy_shares = weights * self._by_group(of_copies)
+            self._copy_shares /= self._copy_shares.sum()
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """`count` pairs of indices: a bonafide clip, and a spoof."""
+        copies = round(self._config.pairs * count) if self._copies else 0
+        pairs = []
+        if copies:
+            chosen = rng.choice(self._copied, copies, p=self._copy_shares)
+            pairs += [(self._copies[int(n)], int(n)) for n in chosen]
+        names = list(self._bonafide)
+        for place in rng.choice(len(names), count - copies, p=self._corpora):
+            corpus = names[place]
+            spoof = rng.choice(self._spoof[corpus], p=self._spoof_shares[corpus])
+            pairs.append((int(rng.choice(self._bonafide[corpus])), int(spoof)))
+        return pairs
+
+    def is_copy(self, bonafide: int, spoof: int) -> bool:
+        """Whether a pair is an original and a copy of it."""
+        return self._copies.get(spoof) == bonafide
+
+    def _by_group(self, groups: Sequence[Hashable]) -> Shares:
+        """The share of each member when groups are drawn by their size to the power, and members of one alike."""
+        _, of_member, sizes = np.unique([str(g) for g in groups], return_inverse=True, return_counts=True)
+        shares: Shares = (_powers(sizes.tolist(), self._config.balance) / sizes)[of_member]
+        return shares
+
+
+def _powers(sizes: Sequence[int], power: float) -> Shares:
+    raised = np.asarray(sizes, np.float64) ** power
+    return np.asarray(raised / raised.sum())
