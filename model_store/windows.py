@@ -18,7 +18,7 @@ SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
 TRIM_BELOW_DB = 35.0  # a pause whose noise peaks 35 dB below speech is cut, a soft consonant is not
 
 
-def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Waveform, int]:
+def trim(waveform: Waveform, *, below_db: float | None = TRIM_BELOW_DB) -> tuple[Waveform, int]:
     """Leave out the silence around what is said, and the constant offset: what windows are cut from.
 
     The length of the silence around speech tells the classes of ASVspoof 2019 apart by itself (Müller et al. 2021,
@@ -29,7 +29,7 @@ def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Wavefo
     Parameters
     ----------
     waveform : float32 (n,), n > 0
-    below_db : float
+    below_db : float, or None to leave the waveform as it is
         Below the clip's loud level: the mean power of its samples, each weighted by its power.
 
     Returns
@@ -45,6 +45,8 @@ def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Wavefo
     >>> part.tolist(), start
     ([1.0, -1.0, 0.0, 1.0, -1.0], 3)
     """
+    if below_db is None:
+        return waveform, 0
     outer, end = _loud(waveform, below_db=below_db)  # else added silence would shift the mean
     part = _centred(waveform[outer:end])
     start, end = _loud(part, below_db=below_db)

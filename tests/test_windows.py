@@ -105,3 +105,10 @@ def test_silent_windows_do_not_dilute_speech() -> None:
     logits = np.array([4.0, -10.0, 2.0], np.float32)
     assert windows.pool(logits, np.array([1.0, 0.0, 3.0])) == pytest.approx((4 + 3 * 2) / 4)
     assert windows.pool(logits, np.zeros(3)) == pytest.approx(-4 / 3)
+
+
+def test_a_model_may_ask_for_the_clip_as_it_is() -> None:
+    waveform = np.array([0, 0, 0.5, 1, 0], np.float32)
+    part, start = windows.trim(waveform, below_db=None)
+    assert (part.tolist(), start) == (waveform.tolist(), 0)
+    assert windows.trim(waveform)[1] > 0  # unlike the others

@@ -19,10 +19,10 @@ def card(manifest: Manifest, *, limits: str) -> str:
         (
             f"Tells human speech from synthesised or converted speech. It hears windows of "
             f"{shape.window_samples / shape.sample_rate:g} s at {shape.sample_rate} Hz, one each "
-            f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. Silence around a clip, "
-            f"{shape.trim_below_db:g} dB below its loud samples, is cut off before. The score of a clip is the mean of "
-            f"its windows' logits, weighted by the speech in them and calibrated by the class of its channel to a "
-            f"log-likelihood ratio (natural logarithm): above 0 speaks for bonafide."
+            f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. Silence around a clip"
+            f"{_trimmed(shape.trim_below_db)}. The score of a clip is the mean of its windows' logits, weighted by the "
+            f"speech in them and calibrated by the class of its channel to a log-likelihood ratio (natural logarithm): "
+            f"above 0 speaks for bonafide."
         ),
         "## Figures",
         _figures(manifest.metrics),
@@ -62,11 +62,21 @@ def card(manifest: Manifest, *, limits: str) -> str:
         *(["## Limits", limits.strip()] if limits.strip() else []),
         "## Made with",
         (
-            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, seed "
-            f"{manifest.training.get('fit', {}).get('seed')}; the whole configuration is in the manifest."
+            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, "
+            f"{_origin(manifest)}; the whole configuration is in the manifest."
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _trimmed(below_db: float | None) -> str:
+    return " is left as it is" if below_db is None else f", {below_db:g} dB below its loud samples, is cut off before"
+
+
+def _origin(manifest: Manifest) -> str:
+    if imported := manifest.training.get("imported"):
+        return f"imported from {imported['file']} (SHA-256 {imported['sha256']})"
+    return f"seed {manifest.training.get('fit', {}).get('seed')}"
 
 
 def _figures(metrics: dict[str, Any]) -> str:

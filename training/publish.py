@@ -8,6 +8,7 @@ answer its probe before it gets its version.
 import argparse
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,29 +67,23 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
     corpora = [
         TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
     ]
-    draft = _draft(config, corpora, licences)
+    draft = draft_manifest(config, corpora, licences)
     model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
     learned = {a for c in corpora if "train" in c.protocols for a in attacks(read_partition(c.path, "train"))}
-    dev = {c.name: _heard(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
-    fitted = calibrate.unseen(
-        [t for heard in dev.values() for trials in heard.values() for t in trials], training_attacks=learned
-    )
-    description = _describe(list(dev), fitted, learned)
-    lines = calibrate.fit_lines(fitted, fitted_on=description)
-    points = calibrate.operating_points(fitted, measured_on=description)
-    output = draft.output.model_copy(update={"calibration": lines, "operating_points": points})
+    dev = {c.name: hear(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
+    output = fit_output(draft.output, dev, learned=learned)
 
     figures: dict[str, Any] = {"history": read_history(run)}
     for c in corpora:
         heard: dict[Partition, Heard] = {"dev": dev[c.name]} if c.name in dev else {}
         if _has_eval(c.path):
-            heard["eval"] = _heard(detector, c.path, "eval")
+            heard["eval"] = hear(detector, c.path, "eval")
         if heard:
             figures[c.name] = {
-                partition: {channel: _figures(logits, output) for channel, logits in by_channel.items()}
+                partition: {channel: figures_of(logits, output) for channel, logits in by_channel.items()}
                 for partition, by_channel in heard.items()
             }
 
@@ -101,7 +96,7 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         model=model,
         manifest=manifest,
         card=lambda complete: card(complete, limits=limits),
-        check=_check,
+        check=check_release,
     )
 
 
@@ -124,18 +119,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(folder: Path) -> None:
+def check_release(folder: Path) -> None:
     """The gate: what a complete artifact has to pass, or it gets no version. Whatever raises stops the release."""
     Detector.load(folder)
 
 
-def _heard(detector: Detector, corpus: Path, partition: Partition) -> Heard:
+def hear(detector: Detector, corpus: Path, partition: Partition) -> Heard:
     """The logits of a partition by the channel that its clips went through, while `detector` has the draft's lines."""
     utterances = read_partition(corpus, partition)
     return {channel: score_utterances(detector, utterances, channel=channel) for channel in CHANNELS}
 
 
-def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
+def draft_manifest(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
     """A manifest that is complete but for what has to be measured: it lets logits through as scores."""
     point = m.OperatingPoint(
         threshold=0.0,
@@ -177,7 +172,7 @@ def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -
     )
 
 
-def _figures(logits: list[Trial], output: m.Output) -> dict[str, Any]:
+def figures_of(logits: list[Trial], output: m.Output) -> dict[str, Any]:
     """What the manifest keeps of a partition: the summary, and the errors at each operating point.
 
     These are means over attacks and over speakers, as the operating point's own are, and whether they lie within the
@@ -200,6 +195,23 @@ def _figures(logits: list[Trial], output: m.Output) -> dict[str, Any]:
 def _within(rate: float, interval: list[float]) -> bool:
     low, high = interval
     return low <= rate <= high
+
+
+def fit_output(output: m.Output, dev: Mapping[str, Heard], *, learned: set[str]) -> m.Output:
+    """An output with its calibration and its operating points, fitted on dev.
+
+    Parameters
+    ----------
+    dev : corpus name -> logits by channel
+    learned : the attacks that training has seen
+    """
+    trials = calibrate.unseen(
+        [t for heard in dev.values() for logits in heard.values() for t in logits], training_attacks=learned
+    )
+    description = _describe(list(dev), trials, learned)
+    lines = calibrate.fit_lines(trials, fitted_on=description)
+    points = calibrate.operating_points(trials, measured_on=description)
+    return output.model_copy(update={"calibration": lines, "operating_points": points})
 
 
 def _describe(names: list[str], trials: list[Trial], learned: set[str]) -> str:
