@@ -107,7 +107,7 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
             model=path,
             manifest=manifest,
             card=lambda complete: card(complete, limits=_LIMITS if corpora else f"{_LIMITS}\n\n{_UNFITTED}"),
-            check=publish.check_release,
+            check=Detector.load,
         )
 
 
