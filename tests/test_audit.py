@@ -17,7 +17,7 @@ from training import audit as module
 from training.__main__ import main
 from training.corpus import Key, Utterance, read_partition
 from training.kinds import kinds, read_provenance
-from training.non_speech import SIGNALS
+from training.non_speech import SIGNALS, random_window
 from training.recordings import Recording, runs, stratified
 from training.stability import Answer, agreed, movement
 from training.transforms import TRANSFORMS
@@ -177,3 +177,13 @@ def test_an_audit_takes_both_classes(tmp_path: Path, capsys: pytest.CaptureFixtu
     command = ["audit", "--model", "fake", "--corpus", str(tmp_path), "--out", str(tmp_path), "--clips", "1"]
     assert main(command) == 1
     assert "at least one clip of each class. Received: --clips 1" in capsys.readouterr().err
+
+
+def test_a_random_window_is_any_signal_at_any_level() -> None:
+    rng = np.random.default_rng(0)
+    windows = [random_window(rng, samples=8_000, sample_rate=16_000) for _ in range(60)]
+    assert {(window.shape, window.dtype.name) for window in windows} == {((8_000,), "float32")}
+    levels = [10 * np.log10(np.mean(np.square(window))) for window in windows if window.any()]
+    assert min(levels) < -45
+    assert max(levels) > -20
+    assert len({window.tobytes() for window in windows}) > 50

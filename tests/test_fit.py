@@ -156,3 +156,31 @@ def test_training_decodes_as_serving_does(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(dataset.audio, "decode", decode)
     samples = dataset._decode(Utterance("S", "u", None, "bonafide", tmp_path), sample_rate=RATE)
     assert samples.tolist() == [16_384, -32_767, 32_767]  # without the silence around, nor the offset
+
+
+def test_some_spoofs_are_signals_that_nobody_spoke(
+    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = np.full(CONFIG.input.window_samples, 0.25, np.float32)
+    monkeypatch.setattr(dataset.non_speech, "random_window", lambda rng, *, samples, sample_rate: made)
+    config = CONFIG.model_copy(
+        update={"fit": CONFIG.fit.model_copy(update={"not_speech": 0.5}), "augment": AugmentConfig()}
+    )
+    drawn = [batch for epoch in range(5) for batch in dataset.batches(corpus["train"], config, epoch=epoch)]
+    of_spoofs = np.concatenate([waveforms[labels[:, 0] == 0] for waveforms, labels in drawn])
+    of_bonafide = np.concatenate([waveforms[labels[:, 0] == 1] for waveforms, labels in drawn])
+    assert 0.3 < (of_spoofs == 0.25).all(axis=1).mean() < 0.7
+    assert not (of_bonafide == 0.25).all(axis=1).any()
+
+
+def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
+    fit.fit(CONFIG, [], tmp_path / "first")
+    short = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epochs": 1, "learning_rate": 1e-5})})
+    fit.fit(short, [], tmp_path / "further", start=tmp_path / "first")
+    fit.fit(short, [], tmp_path / "anew")
+    losses = {name: fit.read_history(tmp_path / name)["loss"] for name in ("first", "further", "anew")}
+    assert losses["further"][0] < 1.2 * losses["first"][-1] < losses["anew"][0]
+
+    other = short.model_copy(update={"branches": {"main": BranchConfig(options={**BRANCH.options, "dense": 9})}})
+    with pytest.raises(ValueError, match="begins with the weights of the same branches"):
+        fit.fit(other, [], tmp_path / "other", start=tmp_path / "first")

@@ -113,6 +113,9 @@ class FitConfig(_Part):
         le=1,
         description="of a batch, bonafide clips with a copy made of each, where there are copies",
     )
+    not_speech: float = Field(
+        default=0.0, ge=0, le=1, description="of the spoofs without a pair, those that are signals that nobody spoke"
+    )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
     mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 
@@ -122,6 +125,7 @@ class Config(_Part):
 
     name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
+    start: str | None = Field(default=None, description="SHA-256 of the learner whose weights it began with")
     input: InputConfig = InputConfig()
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()

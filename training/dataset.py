@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from model_store import audio, windows
+from training import non_speech
 from training.augment import augment
 from training.config import Config
 from training.corpus import Partition, Utterance, protocol_path, read_partition
@@ -102,7 +103,9 @@ def batches(recordings: Sequence[Recording], config: Config, *, epoch: int) -> I
             for index, label, seed in zip(pair, (1.0, 0.0), [seeds[0]] * 2 if alike else seeds, strict=True):
                 window_rng = np.random.default_rng(seed)
                 start = place if alike else window_rng.random()
-                waveforms.append(_training_window(recordings[index], config, window_rng, place=start))
+                spoken = alike or label == 1 or window_rng.random() >= config.fit.not_speech
+                window = _cut(recordings[index], config, place=start) if spoken else _not_speech(config, window_rng)
+                waveforms.append(augment(window, config.augment, window_rng, sample_rate=config.input.sample_rate))
                 labels.append(label)
         return mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=config.fit.mixup)
 
@@ -149,10 +152,14 @@ def _as_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
     return np.round(np.clip(waveform, -1, 1) * _FULL_SCALE).astype(np.int16)
 
 
-def _training_window(recording: Recording, config: Config, rng: np.random.Generator, *, place: float) -> Waveform:
+def _cut(recording: Recording, config: Config, *, place: float) -> Waveform:
     """One window of a recording; `place` in [0, 1] of where it may begin."""
     length = config.input.window_samples
     first = round(place * max(recording.samples.size - length, 0))
     part = recording.waveform[first : first + length]
-    window = windows.cut(part, window_samples=length, hop_samples=length)[0]
-    return augment(window, config.augment, rng, sample_rate=config.input.sample_rate)
+    window: Waveform = windows.cut(part, window_samples=length, hop_samples=length)[0]
+    return window
+
+
+def _not_speech(config: Config, rng: np.random.Generator) -> Waveform:
+    return non_speech.random_window(rng, samples=config.input.window_samples, sample_rate=config.input.sample_rate)

@@ -29,17 +29,18 @@ from training.trials import Scores
 
 History = dict[str, list[float]]
 
-MODEL_FILE = "model.keras"
+MODEL_FILE, LEARNER_FILE = "model.keras", "last.keras"
 _PIECE = 32  # recordings scored in one call
 
 
-def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
+def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | None = None) -> Path:
     """Train, and return the path of the model.
 
     Parameters
     ----------
     corpora : folders in the ASVspoof layout, learned from together; each has a train or a dev partition, or both
     run : the run's folder; made, or gone on with if it holds the same configuration
+    start : another run's folder, with the same branches: the average of its weights is what this one begins with
 
     Raises
     ------
@@ -52,10 +53,12 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
         dataset.load(corpora, partition, sample_rate=config.input.sample_rate) for partition in ("train", "dev")
     )
     steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
-    if (run / "last.keras").exists():
-        learner = keras.saving.load_model(run / "last.keras", custom_objects={"per_branch": per_branch(config)})
+    if (run / LEARNER_FILE).exists():
+        learner = _read(run / LEARNER_FILE, config)
     else:
         learner = make_learner(config, make_branches(config))
+        if start is not None:
+            _begin_with(learner, start / LEARNER_FILE, config)
         _compile(learner, config, steps=steps)
     epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
@@ -84,7 +87,7 @@ def fit(config: Config, corpora: Sequence[Path], run: Path) -> Path:
         # Each file is replaced whole, and last.keras, which counts the epochs, comes last: a run that is killed
         # in between repeats the epoch and writes the same again.
         _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
-        _replace(run / "last.keras", learner.save)
+        _replace(run / LEARNER_FILE, learner.save)
     with averaged(learner):
         branches = {name: fold(branch) for name, branch in branches_of(learner, config).items()}
         logits = clip_logits(make_logits(config, branches), dev, config)
@@ -143,6 +146,21 @@ def _claim(run: Path, config: Config) -> None:
     if path.exists() and path.read_text() != text:
         raise ValueError(f"A run goes on with the configuration that it began with. Received: another one than {path}.")
     path.write_text(text)
+
+
+def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
+    other = _read(path, config)
+    with averaged(other):
+        try:
+            learner.set_weights(other.get_weights())
+        except ValueError as error:
+            raise ValueError(
+                f"A run begins with the weights of the same branches. Received: others, {path}."
+            ) from error
+
+
+def _read(path: Path, config: Config) -> keras.Model:
+    return keras.saving.load_model(path, custom_objects={"per_branch": per_branch(config)})
 
 
 def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:

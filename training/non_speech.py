@@ -28,15 +28,26 @@ def variants(name: str, *, seed: int, sample_rate: int) -> Iterator[Waveform]:
         rng = np.random.default_rng((seed, number))
         seconds = _SECONDS[(number + number // len(_DBFS)) % len(_SECONDS)]
         signal = SIGNALS[name](rng, seconds=seconds, sample_rate=sample_rate)
-        rms = np.sqrt(np.mean(np.square(signal)))
-        gain = 10 ** (_DBFS[number % len(_DBFS)] / 20) / rms if rms > 0 else 0.0
-        yield np.clip(gain * signal, -1, 1).astype(np.float32)
+        yield _at_level(signal, dbfs=_DBFS[number % len(_DBFS)])
+
+
+def random_window(rng: np.random.Generator, *, samples: int, sample_rate: int) -> Waveform:
+    """Any of `SIGNALS`, at -10 to -55 dBFS RMS, float32 (samples,) within ±1: for training to learn from."""
+    name = sorted(SIGNALS)[int(rng.integers(len(SIGNALS)))]
+    signal = SIGNALS[name](rng, seconds=samples / sample_rate, sample_rate=sample_rate)
+    return _at_level(signal, dbfs=rng.uniform(_DBFS[-1], _DBFS[0]))
 
 
 def coloured(rng: np.random.Generator, samples: int, *, exponent: float) -> Signal:
     """Gaussian noise whose power goes with frequency to the `exponent`: 0 is white, -1 pink, -2 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     return np.asarray(np.fft.irfft(spectrum * np.arange(1, spectrum.size + 1) ** (exponent / 2), samples))
+
+
+def _at_level(signal: Signal, *, dbfs: float) -> Waveform:
+    rms = np.sqrt(np.mean(np.square(signal)))
+    gain = 10 ** (dbfs / 20) / rms if rms > 0 else 0.0
+    return np.clip(gain * signal, -1, 1).astype(np.float32)
 
 
 def _noise(rng: np.random.Generator, *, seconds: float, sample_rate: int, exponent: float) -> Signal:

@@ -1,6 +1,7 @@
 """python -m training train: corpora and a configuration -> a run."""
 
 import argparse
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from training import config
 from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
-from training.fit import fit
+from training.fit import LEARNER_FILE, fit
 
 CORPORA_FILE = "corpora.json"
 
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, help="JSON file with what differs from the defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB_KEY=VALUE", help="override one value")
+    parser.add_argument(
+        "--start", type=Path, metavar="RUN", help="a run of the same branches whose weights are begun with"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run goes on")
 
 
@@ -47,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
         for path in args.corpus
     ]
     (args.out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
-    model = fit(chosen, args.corpus, args.out)
+    if args.start is not None:
+        weights = (args.start / LEARNER_FILE).read_bytes()
+        chosen = chosen.model_copy(update={"start": hashlib.sha256(weights).hexdigest()})
+    model = fit(chosen, args.corpus, args.out, start=args.start)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
 
