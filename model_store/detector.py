@@ -193,7 +193,9 @@ class Detector:
             value = calibration.slope * logit + calibration.intercept
             spoken = condition.speech_between(begin, end)
             segments.append(Segment(offset + begin, offset + end, value, logit, spoken))
-        logit = windows.pool(logits, np.array([segment.speech_seconds for segment in segments]))
+        logit = windows.POOLINGS[self.manifest.output.pooling](
+            logits, np.array([segment.speech_seconds for segment in segments])
+        )
         return Score(
             value=calibration.slope * logit + calibration.intercept,
             logit=logit,

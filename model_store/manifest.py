@@ -16,6 +16,7 @@ FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
 Interval = Annotated[list[Rate], Field(min_length=2, max_length=2, description="95 %: low, high")]
 
+Pooling = Literal["speech_weighted_mean", "speech_weighted_soft_minimum"]  # of windows.POOLINGS
 OperatingPointName = Literal["low_friction", "balanced", "high_security"]
 MODEL_FILE = "model.keras"
 CARD_FILE = "card.md"
@@ -85,7 +86,7 @@ class Output(_Part):
     """From the logits of windows to a verdict."""
 
     convention: Literal["higher is bonafide"]
-    pooling: Literal["speech_weighted_mean"]
+    pooling: Pooling
     calibration: dict[ChannelClass, Calibration]
     operating_points: dict[OperatingPointName, OperatingPoint]
     policy: Policy

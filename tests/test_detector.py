@@ -14,6 +14,7 @@ from model_store.errors import InvalidArtifact
 from model_store.manifest import Manifest
 from model_store.store import Store
 from tests.artifacts import publish
+from tests.made_store import speech
 from tests.test_speech import NOISE, voice
 
 VOICE = voice().astype(np.float32)
@@ -195,3 +196,15 @@ def test_the_probe_is_the_same_everywhere() -> None:
 def test_the_manifest_tells_what_it_is(detector: Detector) -> None:
     assert isinstance(detector.manifest, Manifest)
     assert detector.probe_logit() == pytest.approx(detector.manifest.probe.logit, abs=1e-4)
+
+
+def test_a_clip_is_pooled_as_its_manifest_says(store: Path) -> None:
+    detector = Detector.load(Store(store).resolve("simple_cnn"))
+    clip = np.concatenate([speech(seconds=1.0, tilt=t, seed=3) for t in (1.0, 0.3, 1.0)]).astype(np.float32)
+    mean = detector.score([clip])[0]
+    output = detector.manifest.output.model_copy(update={"pooling": "speech_weighted_soft_minimum"})
+    detector.manifest = detector.manifest.model_copy(update={"output": output})
+    lowest = detector.score([clip])[0]
+    logits = [segment.logit for segment in mean.segments]
+    assert [segment.logit for segment in lowest.segments] == pytest.approx(logits)
+    assert min(logits) < lowest.logit < mean.logit

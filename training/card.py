@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from model_store.manifest import Manifest, OperatingPoint, Output
+from model_store.manifest import Manifest, OperatingPoint, Output, Pooling
 
 # What a manifest's metrics hold besides corpora.
 HISTORY, GATE = "history", "gate"
+
+_POOLED: dict[Pooling, str] = {"speech_weighted_mean": "mean", "speech_weighted_soft_minimum": "soft minimum"}
 
 
 def card(manifest: Manifest, *, limits: str) -> str:
@@ -23,9 +25,9 @@ def card(manifest: Manifest, *, limits: str) -> str:
             f"Tells human speech from synthesised or converted speech. It hears windows of "
             f"{shape.window_samples / shape.sample_rate:g} s at {shape.sample_rate} Hz, one each "
             f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. Silence around a clip"
-            f"{_trimmed(shape.trim_below_db)}. The score of a clip is the mean of its windows' logits, weighted by the "
-            f"speech in them and calibrated by the class of its channel to a log-likelihood ratio (natural logarithm): "
-            f"above 0 speaks for bonafide."
+            f"{_trimmed(shape.trim_below_db)}. The score of a clip is the {_POOLED[output.pooling]} of its windows' "
+            f"logits, weighted by the speech in them and calibrated by the class of its channel to a log-likelihood "
+            f"ratio (natural logarithm): above 0 speaks for bonafide."
         ),
         "## Figures",
         _figures(manifest.metrics),

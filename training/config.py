@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from model_store.manifest import Pooling
 from training.channels import TRAINING_CODECS, named
 from training.rawboost import Kind
 
@@ -127,6 +128,7 @@ class Config(_Part):
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
     start: str | None = Field(default=None, description="SHA-256 of the learner whose weights it began with")
     input: InputConfig = InputConfig()
+    pooling: Pooling = Field(default="speech_weighted_mean", description="of a clip's windows, when it is served")
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
 

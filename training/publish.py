@@ -177,7 +177,7 @@ def draft_manifest(config: Config, corpora: list[TrainedOn], licences: dict[str,
         ),
         output=m.Output(
             convention="higher is bonafide",
-            pooling="speech_weighted_mean",
+            pooling=config.pooling,
             calibration=dict.fromkeys(CHANNEL_CLASSES, m.Calibration(slope=1.0, intercept=0.0, fitted_on="nothing")),
             operating_points=dict.fromkeys(("low_friction", "balanced", "high_security"), point),
             policy=POLICY,
