@@ -1,4 +1,4 @@
-"""python -m training explore | synthesise | train | publish | score | evaluate | metrics"""
+"""python -m training explore | synthesise | train | publish | score | evaluate | report | metrics"""
 
 import argparse
 import importlib
@@ -17,6 +17,7 @@ COMMANDS = {
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
     "evaluate": ("training.evaluate", "report on a published model or a score file: figures, plots, a page"),
+    "report": ("training.model_report", "write the report of a published model, in Markdown with plots"),
     "metrics": ("training.summary", "EER and min t-DCF of a score file, as JSON"),
 }
 

@@ -47,6 +47,12 @@ class Utterance:
     source: str | None = None  # the utterance that it was made from, of this corpus or another
 
 
+def corpus_name(root: Path) -> str:
+    """What a corpus is called: its folder's name, or that of the one around ``LA``."""
+    folder = root.resolve()
+    return folder.parent.name if folder.name == "LA" else folder.name
+
+
 def protocol_path(root: Path, partition: Partition) -> Path:
     """Where the protocol of `partition` lies below `root`, which is the ``LA`` folder or the one around it."""
     for folder in (root, root / "LA"):

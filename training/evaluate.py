@@ -13,7 +13,7 @@ import numpy as np
 from model_store.store import DEFAULT_ROOT, Store, read_manifest
 from training import channels, evaluation_plots, plots
 from training.confidence import proportion_interval
-from training.corpus import PARTITIONS, Partition
+from training.corpus import PARTITIONS, Partition, corpus_name
 from training.metrics import balanced_subset, classification, error_rates
 from training.report import render
 from training.summary import percent, scores_by_attack, scores_by_channel_class, summarise
@@ -222,11 +222,10 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
 
     manifest = read_manifest(Store(args.store).resolve(args.model))
     partition: Partition = args.partition or "eval"
-    folder = args.corpus.resolve()
     balanced = manifest.output.operating_points["balanced"].threshold
     subject = Subject(
         system=args.system or manifest.name,
-        corpus=args.corpus_name or (folder.parent.name if folder.name == "LA" else folder.name),
+        corpus=args.corpus_name or corpus_name(args.corpus),
         partition=partition,
         channel=channels.named(args.channel).words,
         operating_point="the artifact's balanced operating point" if args.threshold is None else GIVEN_THRESHOLD,

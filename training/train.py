@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from training import config
-from training.corpus import PARTITIONS, protocol_path, protocol_sha256
+from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
 from training.fit import fit
 
 CORPORA_FILE = "corpora.json"
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     corpora = [
         {
-            "name": path.resolve().name if path.resolve().name != "LA" else path.resolve().parent.name,
+            "name": corpus_name(path),
             "path": str(path.resolve()),
             "protocols": {
                 partition: protocol_sha256(path, partition)
