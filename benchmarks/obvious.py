@@ -44,7 +44,7 @@ class ObviousDetector:
         """The logits of an audio file's windows."""
         shape = self.manifest.input
         waveform, _ = librosa.load(file, sr=shape.sample_rate)
-        part, _ = windows.trim(waveform)
+        part, _ = windows.trim(waveform, below_db=shape.trim_below_db)
         batch = windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
         logits = self.model.predict(batch, verbose=0) if self.call == "predict" else self.model.predict_on_batch(batch)
         return [float(logit) for logit in logits]

@@ -33,8 +33,9 @@ class Input(_Part):
     window_samples: int = Field(gt=0)
     hop_samples: int = Field(gt=0)
     fill: Literal["repeat"] = Field(description="how a clip shorter than a window is brought to its length")
-    trim_below_db: PositiveFloat = Field(
-        description="silence this far below a clip's loud samples is cut from its ends, and the mean is removed"
+    trim_below_db: PositiveFloat | None = Field(
+        description="silence this far below a clip's loud samples is cut from its ends, and the mean is removed; "
+        "null: neither"
     )
 
 

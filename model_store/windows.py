@@ -4,16 +4,21 @@ Training and serving both trim with `trim` and then cut with `cut`: a model neve
 another way.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 Waveform = npt.NDArray[np.float32]
+Pool = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float64]], float]
+
+SOFTNESS = 2.0  # logits; 0 is the lowest window alone, infinity the mean
 
 
 TRIM_BELOW_DB = 35.0  # a pause whose noise peaks 35 dB below speech is cut, a soft consonant is not
 
 
-def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Waveform, int]:
+def trim(waveform: Waveform, *, below_db: float | None = TRIM_BELOW_DB) -> tuple[Waveform, int]:
     """Leave out the silence around what is said, and the constant offset: what windows are cut from.
 
     The length of the silence around speech tells the classes of ASVspoof 2019 apart by itself (Müller et al. 2021,
@@ -24,7 +29,7 @@ def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Wavefo
     Parameters
     ----------
     waveform : float32 (n,), n > 0
-    below_db : float
+    below_db : float, or None to leave the waveform as it is
         Below the clip's loud level: the mean power of its samples, each weighted by its power.
 
     Returns
@@ -40,6 +45,8 @@ def trim(waveform: Waveform, *, below_db: float = TRIM_BELOW_DB) -> tuple[Wavefo
     >>> part.tolist(), start
     ([1.0, -1.0, 0.0, 1.0, -1.0], 3)
     """
+    if below_db is None:
+        return waveform, 0
     outer, end = _loud(waveform, below_db=below_db)  # else added silence would shift the mean
     part = _centred(waveform[outer:end])
     start, end = _loud(part, below_db=below_db)
@@ -112,3 +119,19 @@ def pool(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> f
     if not weights.sum() > 0:
         weights = np.ones_like(weights)
     return float(np.average(logits.astype(np.float64), weights=weights))
+
+
+def pool_soft_minimum(logits: npt.NDArray[np.float32], weights: npt.NDArray[np.float64]) -> float:
+    """Pool the logits (k,) of a clip's windows by a soft minimum: `-SOFTNESS * log(mean(exp(-logits / SOFTNESS)))`.
+
+    The mean is weighted as in `pool`. Windows that agree give what they agree on; a few that are far below the others
+    pull the clip down, so that a spoofed passage is not outvoted by the speech around it. Never above `pool`.
+    """
+    if not weights.sum() > 0:
+        weights = np.ones_like(weights)
+    lowest = float(logits[weights > 0].min())
+    far = np.where(weights > 0, logits - lowest, 0.0).astype(np.float64)
+    return lowest - SOFTNESS * float(np.log(np.average(np.exp(-far / SOFTNESS), weights=weights)))
+
+
+POOLINGS: dict[str, Pool] = {"speech_weighted_mean": pool, "speech_weighted_soft_minimum": pool_soft_minimum}

@@ -138,7 +138,8 @@ def test_there_may_be_too_little_to_say(detector: Detector, signal: np.ndarray, 
 
 
 def test_what_was_clipped_is_inconclusive_but_not_a_silence_that_holds_its_level(detector: Detector) -> None:
-    whole, clipped = (detector.prepare(VOICE, clipped_fraction=fraction) for fraction in (0.05, 0.06))
+    most = detector.manifest.output.policy.max_clipped_fraction
+    whole, clipped = (detector.prepare(VOICE, clipped_fraction=fraction) for fraction in (most, most + 0.01))
     quiet = detector.prepare(np.full(64_000, 1e-4, np.float32), clipped_fraction=1.0)
     reasons = [set(score.reasons) for score in detector.score_prepared([whole, clipped, quiet])]
     assert reasons[:2] == [set(), {"clipped"}]

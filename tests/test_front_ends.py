@@ -7,6 +7,7 @@ from scipy.fft import dct
 from training.config import FrontEndConfig
 from training.filters import filterbank
 from training.front_ends import FRONT_ENDS, FrontEnds
+from training.sinc import sinc_filters
 
 RATE = 16_000
 NOISE = (np.random.default_rng(0).standard_normal((3, RATE)) * 0.1).astype(np.float32)
@@ -85,7 +86,19 @@ def test_bands_that_hold_no_bin_are_refused() -> None:
         filterbank(FrontEndConfig(bands=400), sample_rate=RATE)
 
 
-@pytest.mark.parametrize("kind", FRONT_ENDS)
+def test_sinc_is_the_largest_magnitude_behind_each_filter() -> None:
+    config = FrontEndConfig(kind="sinc", bands=12, frame_seconds=0.008, step_seconds=0.01)
+    kernels = sinc_filters(bands=12, taps=129, sample_rate=RATE)
+    wave = unit_power(NOISE)[0]
+    filtered = np.stack([np.convolve(wave, kernel[::-1], mode="valid") for kernel in kernels.T], axis=1)
+    steps = len(filtered) // 160
+    level = np.abs(filtered[: steps * 160]).reshape(steps, 160, 12).max(axis=1)
+    logarithm = np.log(level**2 + 1e-5)
+    found = np.asarray(features(config)(NOISE))[0, ..., 0]
+    assert np.abs(found - 0.5 * (logarithm - logarithm.mean())).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FRONT_ENDS if kind != "waveform"])
 def test_level_and_polarity_tell_nothing(kind: str) -> None:
     model = features(FrontEndConfig(kind=kind, bands=60))
     loud, quiet, turned = (np.asarray(model(NOISE * factor)) for factor in (1, 0.01, -1))

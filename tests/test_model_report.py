@@ -15,11 +15,12 @@ from model_store.store import Store, verify
 from tests.made_store import make_corpus
 from training import json_tables
 from training.__main__ import main
-from training.breakdown import OTHERS, by_kind, generators, kinds, read_provenance, shares
+from training.breakdown import OTHERS, by_kind, generators, kinds, shares
 from training.channel_scores import ClipFacts, Heard, hear
 from training.corpus import corpus_name, protocol_sha256, read_partition
+from training.kinds import read_provenance
 from training.model_facts import branches, data, heard_in_training, learned_attacks, role
-from training.model_report import against_claim, partition_figures
+from training.partition_figures import against_claim, partition_figures
 from training.report import number
 from training.score import score_utterances
 from training.trials import Trial
@@ -100,7 +101,6 @@ def test_kinds_come_from_files_and_provenance_and_few_clips_are_one_row(tmp_path
     (tmp_path / "LA").mkdir()
     beside = read_provenance(tmp_path / "LA")
     assert beside == read_provenance(tmp_path)
-    assert read_provenance(tmp_path / "LA" / "deeper") == {}
     tables = kinds({t.utterance: ClipFacts(16_000, n % 2 + 0.5) for n, t in enumerate(trials)}, beside)
     assert set(tables) == {"language", "length"}
     rows = by_kind(trials, tables["language"], threshold=0.0, seed=0)

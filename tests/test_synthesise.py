@@ -56,6 +56,14 @@ def test_what_is_no_vocoders_doing_is_the_originals() -> None:
     assert np.abs(made - SPEECH).max() < 0.01 * np.abs(SPEECH).max()
 
 
+def test_a_copy_points_the_way_that_its_original_does() -> None:
+    pulses = np.zeros(1000, np.float32)
+    pulses[::100] = 1
+    for made in (pulses, -pulses):
+        assert np.array_equal(copies.match_polarity(made, pulses), pulses)
+        assert np.array_equal(copies.match_polarity(made, -pulses), -pulses)
+
+
 def test_a_clip_at_full_scale_stays_there_and_none_is_clipped() -> None:
     full = SPEECH / np.abs(SPEECH).max()
     assert np.abs(copies.match_level(0.1 * SPEECH**3, full)).max() == pytest.approx(1)

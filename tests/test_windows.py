@@ -81,7 +81,34 @@ def test_unscaled_samples_do_not_overflow() -> None:
     assert np.array_equal(windows.trim(SPEECH * np.float32(2.0**28))[0], part * np.float32(2.0**28))
 
 
+def test_a_soft_minimum_lies_between_the_lowest_window_and_the_mean() -> None:
+    logits, weights = np.array([4.0, -8.0, 5.0, 4.0], np.float32), np.array([1.0, 1.0, 1.0, 0.5])
+    pooled = windows.pool_soft_minimum(logits, weights)
+    assert pooled == pytest.approx(-2 * np.log(np.average(np.exp(-logits / 2), weights=weights)), rel=1e-6)
+    assert logits.min() < pooled < windows.pool(logits, weights) - 3
+
+
+def test_windows_that_agree_are_not_pulled_down() -> None:
+    for logits in (np.full(3, 2.5, np.float32), np.array([2.5], np.float32)):
+        assert windows.pool_soft_minimum(logits, np.ones(logits.size)) == pytest.approx(2.5)
+
+
+def test_a_soft_minimum_does_not_hear_silence_or_overflow() -> None:
+    logits = np.array([4.0, -2000.0, 2.0, 4000.0], np.float32)
+    spoken = windows.pool_soft_minimum(logits[[0, 2]], np.array([1.0, 3.0]))
+    assert windows.pool_soft_minimum(logits, np.array([1.0, 0.0, 3.0, 0.0])) == pytest.approx(spoken)
+    assert windows.pool_soft_minimum(logits, np.zeros(4)) == pytest.approx(-2000 + 2 * np.log(4))
+    assert np.isfinite(windows.pool_soft_minimum(logits, np.ones(4)))
+
+
 def test_silent_windows_do_not_dilute_speech() -> None:
     logits = np.array([4.0, -10.0, 2.0], np.float32)
     assert windows.pool(logits, np.array([1.0, 0.0, 3.0])) == pytest.approx((4 + 3 * 2) / 4)
     assert windows.pool(logits, np.zeros(3)) == pytest.approx(-4 / 3)
+
+
+def test_a_model_may_ask_for_the_clip_as_it_is() -> None:
+    waveform = np.array([0, 0, 0.5, 1, 0], np.float32)
+    part, start = windows.trim(waveform, below_db=None)
+    assert (part.tolist(), start) == (waveform.tolist(), 0)
+    assert windows.trim(waveform)[1] > 0  # unlike the others

@@ -1,4 +1,4 @@
-"""python -m training explore | synthesise | train | publish | score | evaluate | report | metrics"""
+"""python -m training explore | synthesise | train | publish | import-aasist | score | evaluate | report | metrics"""
 
 import argparse
 import importlib
@@ -15,9 +15,12 @@ COMMANDS = {
     "train": ("training.train", "learn from train, choose on dev"),
     "ablate": ("training.ablate", "train variations of a recipe with several seeds, and tabulate what each bought"),
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
+    "import-aasist": ("training.import_aasist", "publish the weights of AASIST or AASIST-L that its authors offer"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
     "evaluate": ("training.evaluate", "report on a published model or a score file: figures, plots, a page"),
     "report": ("training.model_report", "write the report of a published model, in Markdown with plots"),
+    "audit": ("training.audit", "what moves a model's verdicts that should not: level, silence, codecs, noise"),
+    "partial": ("training.partial", "make clips of which a passage is spoofed, and measure who finds it"),
     "metrics": ("training.summary", "EER and min t-DCF of a score file, as JSON"),
 }
 

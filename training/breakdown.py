@@ -1,33 +1,21 @@
 """Error rates by what a clip is: its language, its sample rate, its length, its coding."""
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from training.channel_scores import ClipFacts
 from training.confidence import eer_interval, proportion_interval
+from training.kinds import Provenance
 from training.metrics import equal_error_rate
 from training.summary import percent
 from training.trials import Scores, Trial
 
-Provenance = Mapping[str, Mapping[str, str]]  # utterance: column: value
 Shares = dict[str, Any]
 
 FEWEST = 10  # clips of a kind for a row of its own, and clips of either class for an EER
 OTHERS = "others"
 _BANDS_SECONDS = (1.0, 2.0, 3.0, 5.0)
-
-
-def read_provenance(corpus: Path) -> Provenance:
-    """`provenance.csv` in or beside the ``LA`` folder, by its column `id`; empty where there is none."""
-    folder = corpus.resolve()
-    for path in (folder / "provenance.csv", folder.parent / "provenance.csv"):
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                return {row["id"]: row for row in csv.DictReader(file)}
-    return {}
 
 
 def kinds(facts: Mapping[str, ClipFacts], provenance: Provenance) -> dict[str, dict[str, str]]:

@@ -5,6 +5,9 @@ from typing import Any
 
 from model_store.manifest import Manifest, OperatingPoint, Output
 
+# What a manifest's metrics hold besides corpora.
+HISTORY, GATE = "history", "gate"
+
 
 def card(manifest: Manifest, *, limits: str) -> str:
     """Say what a model is, what it was made from, what it was measured to do, and what it gets wrong.
@@ -19,10 +22,10 @@ def card(manifest: Manifest, *, limits: str) -> str:
         (
             f"Tells human speech from synthesised or converted speech. It hears windows of "
             f"{shape.window_samples / shape.sample_rate:g} s at {shape.sample_rate} Hz, one each "
-            f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. Silence around a clip, "
-            f"{shape.trim_below_db:g} dB below its loud samples, is cut off before. The score of a clip is the mean of "
-            f"its windows' logits, weighted by the speech in them and calibrated by the class of its channel to a "
-            f"log-likelihood ratio (natural logarithm): above 0 speaks for bonafide."
+            f"{shape.hop_samples / shape.sample_rate:g} s; a shorter clip is repeated. Silence around a clip"
+            f"{_trimmed(shape.trim_below_db)}. The score of a clip is the mean of its windows' logits, weighted by the "
+            f"speech in them and calibrated by the class of its channel to a log-likelihood ratio (natural logarithm): "
+            f"above 0 speaks for bonafide."
         ),
         "## Figures",
         _figures(manifest.metrics),
@@ -32,9 +35,10 @@ def card(manifest: Manifest, *, limits: str) -> str:
             "fewer than ten speakers are named. Cllr is what the scores cost in bits, and its minimum what they would "
             "cost if they were calibrated on these clips in hindsight. DCF is the normalised cost of deciding as the "
             "scores say where 5 % of the clips are spoofs and a false accept costs ten times a false reject "
-            "(ASVspoof 5), and its minimum what the best threshold would cost. Dev chose the epoch, the calibration "
-            "and the thresholds; eval chose nothing. Figures on one corpus say little about another: detectors of this "
-            "size, trained on little, do much worse on systems, languages and channels that they have not met."
+            "(ASVspoof 5), and its minimum what the best threshold would cost. Dev chose the weights of the branches, "
+            "the calibration and the thresholds; eval chose nothing. Figures on one corpus say little about another: "
+            "detectors of this size, trained on little, do much worse on systems, languages and channels that they "
+            "have not met."
         ),
         "## Operating points",
         _operating_points(manifest),
@@ -51,6 +55,8 @@ def card(manifest: Manifest, *, limits: str) -> str:
             "`score = slope * logit + intercept`. A clip is `coded` by its format (mu-law, GSM, MP3, ...), otherwise "
             "`narrowband` where nothing lies above 4 kHz, otherwise `wideband`."
         ),
+        "## Release gate",
+        _gate(manifest.metrics.get(GATE)),
         "## When it says inconclusive",
         (
             f"With less than {output.policy.min_speech_seconds:g} s of speech, with more than "
@@ -62,11 +68,21 @@ def card(manifest: Manifest, *, limits: str) -> str:
         *(["## Limits", limits.strip()] if limits.strip() else []),
         "## Made with",
         (
-            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, seed "
-            f"{manifest.training.get('fit', {}).get('seed')}; the whole configuration is in the manifest."
+            f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, "
+            f"{_origin(manifest)}; the whole configuration is in the manifest."
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _trimmed(below_db: float | None) -> str:
+    return " is left as it is" if below_db is None else f", {below_db:g} dB below its loud samples, is cut off before"
+
+
+def _origin(manifest: Manifest) -> str:
+    if imported := manifest.training.get("imported"):
+        return f"imported from {imported['file']} (SHA-256 {imported['sha256']})"
+    return f"seed {manifest.training.get('fit', {}).get('seed')}"
 
 
 def _figures(metrics: dict[str, Any]) -> str:
@@ -117,13 +133,30 @@ def _claimed(point: OperatingPoint) -> str:
     return f"{accepts} / {rejects} %"
 
 
+def by_corpus(metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of a manifest's metrics each corpus, with partition -> channel -> figures."""
+    return ((name, partitions) for name, partitions in metrics.items() if name not in (HISTORY, GATE))
+
+
 def _evaluated(metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The first cells of a row, and the figures of corpus, partition and channel."""
-    for corpus, partitions in metrics.items():
-        if corpus != "history":
-            for partition, channels in partitions.items():
-                for channel, figures in channels.items():
-                    yield f"{corpus} | {partition} | {channel}", figures
+    for corpus, partitions in by_corpus(metrics):
+        for partition, channels in partitions.items():
+            for channel, figures in channels.items():
+                yield f"{corpus} | {partition} | {channel}", figures
+
+
+def _gate(judged: dict[str, Any] | None) -> str:
+    if judged is None:
+        return "It was not put to the gate."
+    rows = ["| what | measured | at most | of |", "|---|---|---|---|"]
+    for name, measure in judged["measures"].items():
+        value = "-" if measure["value"] is None else f"{measure['value']:.3g}"
+        rows.append(f"| {name} | {value} | {measure['at_most']:g} | {measure['of']} |")
+    words = f"Measured on {judged['clips']} clips of dev; what moves is the verdict, in percent of the clips."
+    if judged["waiver"] is not None:
+        words += f" **It did not pass, and was published all the same: {judged['waiver']}**"
+    return "\n".join([*rows, "", words])
 
 
 def _calibration(output: Output) -> str:

@@ -98,7 +98,9 @@ class FitConfig(_Part):
     weight_decay: float = 1e-3
     loss: str = Field(default="cross_entropy", description="one of training/losses.py")
     label_smoothing: float = 0.02
-    averaging: float = Field(default=0.998, ge=0, lt=1, description="of the weights kept, what each step leaves")
+    averaging: float = Field(
+        default=0.1, ge=0, lt=1, description="share of all steps that the average of the weights reaches back over"
+    )
     balance: float = Field(
         default=0.5,
         ge=0,

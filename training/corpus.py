@@ -48,7 +48,7 @@ class Utterance:
 
 
 def corpus_name(root: Path) -> str:
-    """What a corpus is called: its folder's name, or that of the one around ``LA``."""
+    """What a corpus is called in a manifest: its folder's name, or that of the folder around ``LA``."""
     folder = root.resolve()
     return folder.parent.name if folder.name == "LA" else folder.name
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -57,13 +58,18 @@ def load(corpora: Sequence[Path], partition: Partition, *, sample_rate: int) -> 
         A file that cannot be scored cannot be learned from either.
     """
     roots = [root for root in corpora if protocol_path(root, partition).exists()]
-    utterances = [(str(root), u) for root in roots for u in read_partition(root, partition)]
-    if not utterances:
+    if not roots:
         raise ValueError(f"One of the corpora has a {partition} partition. Received: {', '.join(map(str, corpora))}.")
+    return [recording for root in roots for recording in _load(root, partition, sample_rate)]
+
+
+@cache  # for those who train several times in one process
+def _load(root: Path, partition: Partition, sample_rate: int) -> tuple[Recording, ...]:
+    utterances = read_partition(root, partition)
     with ThreadPoolExecutor() as pool:
-        samples = pool.map(lambda named: _decode(named[1], sample_rate=sample_rate), utterances)
+        samples = pool.map(lambda utterance: _decode(utterance, sample_rate=sample_rate), utterances)
         progress = tqdm(samples, total=len(utterances), desc=f"decode {partition}", unit="clip", disable=None)
-        return [Recording(u, root, s) for (root, u), s in zip(utterances, progress, strict=True)]
+        return tuple(Recording(u, str(root), s) for u, s in zip(utterances, progress, strict=True))
 
 
 def epoch_windows(recordings: Sequence[Recording], config: Config) -> int:

@@ -146,8 +146,7 @@ def write_report(evaluation: Mapping[str, Any], trials: Sequence[Trial], folder:
         figures["training"] = plots.training_curves(history)
     for name, figure in figures.items():
         plots.save(figure, folder / f"{name}.png")
-    best_epoch = plots.best_epoch(history) if history else None
-    return render("evaluation.html.j2", folder / "index.html", best_epoch=best_epoch, **claims)
+    return render("evaluation.html.j2", folder / "index.html", **claims)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

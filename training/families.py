@@ -5,9 +5,12 @@ A family is a function; a new one is one more row of `FAMILIES`. What makes a lo
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
+
+from training.aasist import AASIST_L, aasist
 
 
 def simple_cnn(
@@ -103,11 +106,19 @@ def statistics_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     return ops.concatenate([mean, _deviation(ops.mean(ops.square(frames), axis=1), mean)], axis=-1)
 
 
+def aasist_small(waveform: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+    """AASIST-L: `training.aasist` with a quarter of the parameters."""
+    return aasist(waveform, **{**AASIST_L, **options})
+
+
 FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
     "simple_cnn": simple_cnn,
     "resnet50": resnet50,
     "se_resnet": se_resnet,
     "lcnn": lcnn,
+    # Of a waveform, and with a logit of their own in the place of an embedding.
+    "aasist": aasist,
+    "aasist_l": aasist_small,
 }
 POOLINGS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
     "attentive": attentive_pooling,

@@ -154,7 +154,8 @@ def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:
         warmup_target=config.fit.learning_rate,
         warmup_steps=steps,
     )
-    averaging = {"use_ema": True, "ema_momentum": config.fit.averaging} if config.fit.averaging else {}
+    reach = config.fit.averaging * steps * config.fit.epochs
+    averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach} if reach > 1 else {}
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.fit.weight_decay, global_clipnorm=5.0, **averaging)
     learner.compile(optimizer=optimizer, loss=per_branch(config))
 

@@ -13,6 +13,7 @@ from keras import ops
 
 from training import filters
 from training.config import FrontEndConfig
+from training.sinc import sinc_filters
 
 _RELATIVE_FLOOR = 1e-5  # of the mean power in a band: 50 dB below it, about the noise of an 8-bit G.711 channel
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
@@ -29,8 +30,8 @@ class FrontEnds:
 
     def __init__(self, waveform: keras.KerasTensor, *, sample_rate: int) -> None:
         level = ops.sqrt(ops.mean(ops.square(waveform), axis=-1, keepdims=True))
-        self._waveform = waveform / (level + 1e-7)
-        self._sample_rate = sample_rate
+        self.waveform = waveform / (level + 1e-7)
+        self.sample_rate = sample_rate
         self._spectra: dict[tuple[float, float, int], keras.KerasTensor] = {}
         self.frozen: dict[str, np.ndarray] = {}  # layer's name -> its kernel, which training must not change
 
@@ -46,11 +47,11 @@ class FrontEnds:
         """The power spectrum, (batch, frames, fft_samples // 2 + 1); 1 in each bin for white noise of unit power."""
         key = (config.frame_seconds, config.step_seconds, config.fft_samples)
         if key not in self._spectra:
-            frame_samples = round(config.frame_seconds * self._sample_rate)
+            frame_samples = round(config.frame_seconds * self.sample_rate)
             real, imaginary = ops.stft(
-                self._waveform,
+                self.waveform,
                 sequence_length=frame_samples,
-                sequence_stride=round(config.step_seconds * self._sample_rate),
+                sequence_stride=round(config.step_seconds * self.sample_rate),
                 fft_length=config.fft_samples,
                 window="hann",
                 center=False,
@@ -68,9 +69,18 @@ class FrontEnds:
         self.frozen[unique] = matrix
         return product
 
+    def filtered(self, config: FrontEndConfig) -> keras.KerasTensor:
+        """The waveform behind each of the sinc filters, (batch, window_samples - taps + 1, bands)."""
+        taps = 2 * (round(config.frame_seconds * self.sample_rate) // 2) + 1
+        kernels = sinc_filters(bands=config.bands, taps=taps, sample_rate=self.sample_rate)
+        layer = keras.layers.Conv1D(config.bands, taps, use_bias=False, trainable=False)
+        filtered = layer(ops.expand_dims(self.waveform, -1))
+        layer.set_weights([kernels[:, None, :]])
+        return filtered
+
     def bands(self, config: FrontEndConfig) -> keras.KerasTensor:
         """Log power in the bands of a filterbank, nats, (batch, frames, bands)."""
-        matrix = filters.filterbank(config, sample_rate=self._sample_rate)
+        matrix = filters.filterbank(config, sample_rate=self.sample_rate)
         power = self.frozen_product(self.power(config), matrix, "filterbank")
         return ops.log(power / float(matrix.sum(axis=0).mean()) + _RELATIVE_FLOOR)
 
@@ -107,11 +117,29 @@ def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     return stacked - ops.mean(stacked, axis=1, keepdims=True)
 
 
+def sinc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Log level at the output of band-pass filters on a mel scale, as RawNet2's and AASIST's (`training.sinc`).
+
+    The largest magnitude of each step; `bands` filters of a `frame_seconds` each. Dear: they run at the full rate.
+    """
+    filtered = front_ends.filtered(config)
+    step_samples = round(config.step_seconds * front_ends.sample_rate)
+    level = keras.layers.MaxPooling1D(step_samples)(ops.abs(filtered))
+    return _centred(ops.log(ops.square(level) + _RELATIVE_FLOOR), config)
+
+
+def waveform(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:  # noqa: ARG001
+    """The waveform itself, (batch, window_samples), for families that begin with it."""
+    return front_ends.waveform
+
+
 FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] = {
     "log_mel": log_mel,
     "log_linear": log_linear,
     "log_spectrum": log_spectrum,
     "lfcc": lfcc,
+    "sinc": sinc,
+    "waveform": waveform,
 }
 
 

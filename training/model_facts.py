@@ -62,11 +62,12 @@ def branches(model: keras.Model, training: Mapping[str, Any]) -> list[dict[str, 
         view = branch.get("front_end", {})
         kind = view.get("kind", view.get("scale", "an unknown view"))
         size = f"{view['coefficients']} coefficients" if kind == "lfcc" else f"{view.get('bands', 'unknown')} bands"
+        seen = "the waveform" if kind == "waveform" else f"{kind}, {size}"
         found.append(
             {
                 "name": name,
                 "family": branch.get("family", "unknown"),
-                "view": f"{kind}, {size}",
+                "view": seen,
                 "parameters": inside[name].count_params() if name in inside else model.count_params(),
                 "weight": weight,
             }
@@ -87,7 +88,9 @@ def learned_attacks(manifest: Manifest, corpus: Path) -> set[str] | None:
 def role(manifest: Manifest, corpus: Path, partition: Partition) -> str:
     """What a partition had to do with the model."""
     if _made_from(manifest, corpus, partition):
-        return "chose the epoch, the calibration and the thresholds" if partition == "dev" else "was learned from"
+        return (
+            "chose what training kept, the calibration and the thresholds" if partition == "dev" else "was learned from"
+        )
     return "chose nothing"
 
 

@@ -16,88 +16,23 @@ import keras
 
 from model_store.channel_class import CHANNEL_CLASSES
 from model_store.detector import Detector
-from model_store.manifest import MODEL_FILE, Manifest, OperatingPoint
+from model_store.manifest import MODEL_FILE, Manifest
 from model_store.store import DEFAULT_ROOT, Store
 from training import ablate, channels, evaluation_plots, json_tables, model_facts, model_report_plots, plots
-from training.breakdown import by_kind, generators, kinds, read_provenance
-from training.calibrate import mean_error_rates
 from training.channel_scores import Heard, hear
 from training.corpus import CorpusError, Partition, corpus_name, protocol_path, read_partition
-from training.evaluate import evaluate
+from training.kinds import read_provenance
+from training.partition_figures import IN_DETAIL, partition_figures
 from training.report import render
 from training.summary import scores_by_attack
-from training.trials import Scores, Trial
+from training.trials import Scores
 
 HELD_OUT = tuple(name for name, channel in channels.CHANNELS.items() if channel.held_out)
 DEFAULT_CHANNELS = (
     *("original", "telephone", "a_law", "gsm", "opus", "mp3", "g722", "packet_loss", "narrowband"),
     *HELD_OUT,
 )
-IN_DETAIL = ("original", "telephone")  # that partitions beside the main one are heard through, and details are given of
 PAGE = "report.md"
-
-
-def partition_figures(
-    heard: Heard, manifest: Manifest, *, provenance: Mapping[str, Mapping[str, str]], seed: int
-) -> dict[str, Any]:
-    """What the page says of a partition.
-
-    Parameters
-    ----------
-    heard : Heard
-        The scores through each channel.
-    provenance : mapping
-        What else is known of an utterance: `language`, `coding` and `generator` are told.
-
-    Returns
-    -------
-    dict
-        `channels`: of each, `training.evaluate.evaluate` at ``balanced``, `inconclusive` clips, whether training
-        `heard` it, and at each operating point the mean error rates over attacks and over speakers and whether they
-        lie ``below``, ``within`` or ``above`` what the point claims. `shown`: the channels that details are given
-        of. `kinds`: title, kind, channel: `training.breakdown.shares`. `generators` of the attacks.
-    """
-    points = manifest.output.operating_points
-    balanced = points["balanced"].threshold
-    shown = [name for name in IN_DETAIL if name in heard.trials] or list(heard.trials)[:1]
-    tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for title, kind_of in kinds(heard.facts, provenance).items():
-        for name in shown:
-            rows = by_kind(heard.trials[name], kind_of, threshold=balanced, seed=seed)
-            for kind, found in rows.items():
-                tables.setdefault(title, {}).setdefault(kind, {})[name] = found
-    attack_of = {t.utterance: t.attack for t in heard.trials[shown[0]]}
-    return {
-        "channels": {
-            name: {
-                "words": channels.named(name).words,
-                "heard": model_facts.heard_in_training(name, manifest.training),
-                "inconclusive": heard.inconclusive[name],
-                "claims": {point: against_claim(trials, claim) for point, claim in points.items()},
-                **evaluate(
-                    trials,
-                    threshold=balanced,
-                    points={point: claim.threshold for point, claim in points.items()},
-                    seed=seed,
-                ),
-            }
-            for name, trials in heard.trials.items()
-        },
-        "shown": shown,
-        "kinds": tables,
-        "generators": generators(attack_of, provenance),
-    }
-
-
-def against_claim(trials: Sequence[Trial], claim: OperatingPoint) -> dict[str, Any]:
-    """Both mean error rates at an operating point, in percent, and where they lie by its intervals."""
-    accepts, rejects = mean_error_rates(trials, threshold=claim.threshold)
-    return {
-        "false_accept_percent": 100 * accepts,
-        "false_accept_place": _place(accepts, claim.false_accept_interval),
-        "false_reject_percent": 100 * rejects,
-        "false_reject_place": _place(rejects, claim.false_reject_interval),
-    }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     partitions = []
     for corpus in args.corpus:
-        provenance = read_provenance(corpus)
+        provenance = read_provenance(corpus.resolve())
         present: list[Partition] = [p for p in ("dev", "eval") if protocol_path(corpus, p).is_file()]
         if not present:
             raise CorpusError(f"A report needs dev or eval. Received: {corpus}, which has neither.")
@@ -251,11 +186,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list)
-
-
-def _place(rate: float, interval: Sequence[float]) -> str:
-    low, high = interval
-    return "below" if rate < low else "above" if rate > high else "within"
 
 
 def _commands(args: argparse.Namespace, manifest: Manifest) -> dict[str, str]:

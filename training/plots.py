@@ -67,7 +67,7 @@ def save(canvas: Figure, path: Path) -> Path:
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Every figure of every epoch, each with its dev or validation twin, and the best epoch marked.
+    """Every figure of every epoch, each with its dev twin.
 
     Parameters
     ----------
@@ -78,14 +78,11 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     for name in history:
         panels.setdefault(_quantity(name), []).append(name)
     canvas, axes = figure(len(panels), width_inches=max(2.7 * len(panels), 8.0), height_inches=3.0)
-    best = best_epoch(history)
     for ax, (quantity, names) in zip(axes, panels.items(), strict=True):
         for name in names:
             held_out = name != quantity
             epochs = range(1, len(history[name]) + 1)
             ax.plot(epochs, history[name], color=INK if held_out else MUTED, marker=".", label=name)
-        if best is not None:
-            ax.axvline(best, color=COLOURS["bonafide"], linewidth=1.2, linestyle="--", label=f"epoch {best}")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if quantity in {"eer", "accuracy"}:
             percent_axes(ax, "y")
@@ -94,14 +91,5 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     return canvas
 
 
-def best_epoch(history: Mapping[str, Sequence[float]]) -> int | None:
-    """The epoch, from 1, with the lowest held-out EER, or else loss; None where neither is recorded."""
-    for quantity in ("eer", "loss"):
-        for name in history:
-            if name != quantity and _quantity(name) == quantity:
-                return int(np.argmin(history[name])) + 1
-    return None
-
-
 def _quantity(name: str) -> str:
-    return name.removeprefix("val_").removeprefix("dev_")
+    return name.removeprefix("dev_")

@@ -1,13 +1,14 @@
 """python -m training publish: a run -> an artifact in a store.
 
 Between the two: dev is scored with the serving detector, the calibration and the operating points are fitted on it,
-the figures are reported on eval, which nothing before this has looked at, and the complete artifact has to load and
-answer its probe before it gets its version.
+the figures are reported on eval, which nothing before this has looked at, an audit on dev has to pass the gate, and the
+complete artifact has to load and answer its probe before it gets its version.
 """
 
 import argparse
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +22,8 @@ from model_store import windows
 from model_store.channel_class import CHANNEL_CLASSES
 from model_store.detector import Detector
 from model_store.store import Store
-from training import calibrate
-from training.card import card
+from training import calibrate, gate
+from training.card import GATE, HISTORY, by_corpus, card
 from training.config import Config
 from training.corpus import KEYS, Partition, attacks, protocol_path, read_partition
 from training.fit import MODEL_FILE, read_history
@@ -33,7 +34,8 @@ from training.trials import Trial
 
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
-CHANNELS = ("original", "telephone")  # that dev and eval are heard through
+GATE_SEED = 0
+CHANNELS = ("original", "telephone", "narrowband", "gsm", "opus")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
 Heard = dict[str, list[Trial]]
@@ -48,8 +50,10 @@ class TrainedOn:
     protocols: dict[str, str]
 
 
-def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "") -> m.Manifest:
-    """Publish a run's model as the next version of its family.
+def publish(
+    run: Path, store: Path, *, licences: dict[str, str], limits: str = "", waiver: str | None = None
+) -> m.Manifest:
+    """Publish a run's model as the next version of its family, if it passes the gate (`training.gate`).
 
     Parameters
     ----------
@@ -57,40 +61,45 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
     store : root of the store
     licences : corpus name -> what its licence allows, for the manifest and the card
     limits : Markdown for the card: what the model is known to get wrong
+    waiver : why it is published although it does not pass; kept in the manifest and the card
 
     Returns
     -------
     The manifest as published.
+
+    Raises
+    ------
+    ValueError
+        It does not pass the gate, and there is no waiver: a sentence for each limit that does not hold.
     """
     config = Config.model_validate_json((run / "config.json").read_text())
     corpora = [
         TrainedOn(c["name"], Path(c["path"]), c["protocols"]) for c in json.loads((run / CORPORA_FILE).read_text())
     ]
-    draft = _draft(config, corpora, licences)
+    draft = draft_manifest(config, corpora, licences)
     model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
     probe = m.Probe(seed=PROBE_SEED, logit=detector.probe_logit(), tolerance=PROBE_TOLERANCE)
 
     learned = {a for c in corpora if "train" in c.protocols for a in attacks(read_partition(c.path, "train"))}
-    dev = {c.name: _heard(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
-    fitted = calibrate.unseen(
-        [t for heard in dev.values() for trials in heard.values() for t in trials], training_attacks=learned
-    )
-    description = _describe(list(dev), fitted, learned)
-    lines = calibrate.fit_lines(fitted, fitted_on=description)
-    points = calibrate.operating_points(fitted, measured_on=description)
-    output = draft.output.model_copy(update={"calibration": lines, "operating_points": points})
+    dev = {c.name: hear(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
+    output = fit_output(draft.output, dev, learned=learned)
 
-    figures: dict[str, Any] = {"history": read_history(run)}
+    figures: dict[str, Any] = {HISTORY: read_history(run)}
     for c in corpora:
         heard: dict[Partition, Heard] = {"dev": dev[c.name]} if c.name in dev else {}
         if _has_eval(c.path):
-            heard["eval"] = _heard(detector, c.path, "eval")
+            heard["eval"] = hear(detector, c.path, "eval")
         if heard:
             figures[c.name] = {
-                partition: {channel: _figures(logits, output) for channel, logits in by_channel.items()}
+                partition: {channel: figures_of(logits, output) for channel, logits in by_channel.items()}
                 for partition, by_channel in heard.items()
             }
+
+    judged = _judge(Detector.unverified(model, draft.model_copy(update={"output": output})), corpora, figures)
+    if judged["failures"] and waiver is None:
+        raise ValueError("\n".join(["A model passes the gate. Received: one that does not.", *judged["failures"]]))
+    figures[GATE] = judged | {"waiver": waiver}
 
     def manifest(version: int, files: dict[str, str]) -> m.Manifest:
         return draft.model_copy(
@@ -101,7 +110,7 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
         model=model,
         manifest=manifest,
         card=lambda complete: card(complete, limits=limits),
-        check=_check,
+        check=Detector.load,
     )
 
 
@@ -112,6 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence", action="append", default=[], metavar="CORPUS=TEXT", help="what a corpus' licence allows"
     )
+    parser.add_argument("--no-gate", metavar="REASON", help="publish although it does not pass the gate, and say why")
     parser.add_argument("--limits", type=Path, help="Markdown for the card: what the model is known to get wrong")
 
 
@@ -119,23 +129,27 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     licences = dict(item.partition("=")[::2] for item in args.licence)
     limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
-    published = publish(args.run, args.store, licences=licences, limits=limits)
+    published = publish(args.run, args.store, licences=licences, limits=limits, waiver=args.no_gate)
     print(f"published {published.name}, {published.sha256[:12]}")
     return 0
 
 
-def _check(folder: Path) -> None:
-    """The gate: what a complete artifact has to pass, or it gets no version. Whatever raises stops the release."""
-    Detector.load(folder)
+def _judge(detector: Detector, corpora: list[TrainedOn], figures: dict[str, Any]) -> dict[str, Any]:
+    """Audit on dev; of eval, what is reported anyway."""
+    dev = [utterance for c in corpora if "dev" in c.protocols for utterance in read_partition(c.path, "dev")]
+    evaluated = {
+        name: partitions["eval"]["original"] for name, partitions in by_corpus(figures) if "eval" in partitions
+    }
+    return gate.release(detector, dev, seed=GATE_SEED, evaluated=evaluated)
 
 
-def _heard(detector: Detector, corpus: Path, partition: Partition) -> Heard:
+def hear(detector: Detector, corpus: Path, partition: Partition) -> Heard:
     """The logits of a partition by the channel that its clips went through, while `detector` has the draft's lines."""
     utterances = read_partition(corpus, partition)
     return {channel: score_utterances(detector, utterances, channel=channel) for channel in CHANNELS}
 
 
-def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
+def draft_manifest(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -> m.Manifest:
     """A manifest that is complete but for what has to be measured: it lets logits through as scores."""
     point = m.OperatingPoint(
         threshold=0.0,
@@ -177,7 +191,7 @@ def _draft(config: Config, corpora: list[TrainedOn], licences: dict[str, str]) -
     )
 
 
-def _figures(logits: list[Trial], output: m.Output) -> dict[str, Any]:
+def figures_of(logits: list[Trial], output: m.Output) -> dict[str, Any]:
     """What the manifest keeps of a partition: the summary, and the errors at each operating point.
 
     These are means over attacks and over speakers, as the operating point's own are, and whether they lie within the
@@ -200,6 +214,23 @@ def _figures(logits: list[Trial], output: m.Output) -> dict[str, Any]:
 def _within(rate: float, interval: list[float]) -> bool:
     low, high = interval
     return low <= rate <= high
+
+
+def fit_output(output: m.Output, dev: Mapping[str, Heard], *, learned: set[str]) -> m.Output:
+    """An output with its calibration and its operating points, fitted on dev.
+
+    Parameters
+    ----------
+    dev : corpus name -> logits by channel
+    learned : the attacks that training has seen
+    """
+    trials = calibrate.unseen(
+        [t for heard in dev.values() for logits in heard.values() for t in logits], training_attacks=learned
+    )
+    description = _describe(list(dev), trials, learned)
+    lines = calibrate.fit_lines(trials, fitted_on=description)
+    points = calibrate.operating_points(trials, measured_on=description)
+    return output.model_copy(update={"calibration": lines, "operating_points": points})
 
 
 def _describe(names: list[str], trials: list[Trial], learned: set[str]) -> str:

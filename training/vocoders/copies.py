@@ -1,7 +1,7 @@
 """A bonafide clip -> a spoof of it, that nothing but what the vocoder left tells from the original.
 
-Rate, length, level, fades, dither, what lies below 60 Hz and, half of the time each, the spectrum's slope and the floor
-of noise are the original's.
+Rate, length, level, polarity, fades, dither, what lies below 60 Hz and, half of the time each, the spectrum's slope and
+the floor of noise are the original's.
 """
 
 import librosa
@@ -44,7 +44,7 @@ def copy(waveform: Waveform, method: Method, *, sample_rate: int, rng: np.random
     made = np.pad(made[: wide.size], (0, max(wide.size - made.size, 0)))
     if not np.isfinite(made).all() or not made.any():
         raise ValueError(f"A method makes sound. Received: silence or NaN, of {wide.size} samples.")
-    made = match_level(made, wide)
+    made = match_level(match_polarity(made, wide), wide)
     if rng.random() < 0.5:
         made = match_slope(made, wide)
     if rng.random() < 0.5:
@@ -76,6 +76,12 @@ def match_level(made: Waveform, original: Waveform) -> Waveform:
     gain = np.sqrt(np.mean(np.square(original)) / (np.mean(np.square(made)) + _FLOOR))
     gain = full / peak if full > _FULL_SCALE else min(gain, _FULL_SCALE / peak)
     return np.asarray(made * gain, np.float32)
+
+
+def match_polarity(made: Waveform, original: Waveform) -> Waveform:
+    """Turned upside down if it leans to the other side: a vocoder's pulses all point one way, recordings' do not."""
+    lean = np.mean(made**3, dtype=np.float64) * np.mean(original**3, dtype=np.float64)
+    return -made if lean < 0 else made
 
 
 def match_slope(made: Waveform, original: Waveform) -> Waveform:

@@ -64,6 +64,7 @@ def fit(
         mel = log_mel(real, sample_rate=sample_rate)
         opposed = variant.adversarial and number >= steps // 2
         history.append(float(step(tf.constant(real), tf.constant(mel), opposed)))
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"new-{path.name}")
     generator.save(temporary)
     temporary.replace(path)

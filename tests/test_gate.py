@@ -1,0 +1,130 @@
+"""The gate lets an honest detector pass and names each planted fault."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.corpora import make_corpus
+from tests.fake_detector import FakeDetector, Waveform, bright
+from training import audit as audit_module
+from training import gate, non_speech
+from training.corpus import Utterance, read_partition
+
+
+def _level(waveform: Waveform) -> float:
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(waveform))) + 1e-9) + 24)
+
+
+def _pauses(waveform: Waveform) -> float:
+    return 0.0 if waveform[:100].any() and waveform[-100:].any() else -20.0
+
+
+def _polarity(waveform: Waveform) -> float:
+    return 9.0 * float(np.sign(waveform[np.abs(waveform).argmax()]))
+
+
+def _offset(waveform: Waveform) -> float:
+    return 2000.0 * float(waveform.mean())
+
+
+def _top_of_the_band(waveform: Waveform) -> float:
+    power = np.square(np.abs(np.fft.rfft(waveform)))
+    top, below = power[int(0.98 * power.size) :].mean(), power[int(0.91 * power.size) : int(0.93 * power.size)].mean()
+    return -20.0 if top < 0.1 * below else 0.0
+
+
+def _even_samples(waveform: Waveform) -> float:
+    power = np.square(waveform)
+    return 9.0 * float(np.sign(power[::2].sum() - power[1::2].sum()))
+
+
+def _last_bit(waveform: Waveform) -> float:
+    odd = np.mean(np.round(waveform * 32_768) % 2)
+    return 9.0 * float(np.sign(odd - 0.5))
+
+
+def _silence_is_golden(waveform: Waveform) -> float:
+    return 0.0 if waveform.any() else 20.0
+
+
+FAULTS: dict[str, Callable[[Waveform], float]] = {
+    "level": _level,
+    "silence": _pauses,
+    "polarity": _polarity,
+    "offset": _offset,
+    "sample rate": _top_of_the_band,
+    "shift": _even_samples,
+    "dither": _last_bit,
+    "not speech": _silence_is_golden,
+}
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
+    root = make_corpus(tmp_path_factory.mktemp("gate"), partitions=("dev",), speakers=2, clips=2, spoof=bright)
+    return read_partition(root, "dev")
+
+
+@pytest.fixture(autouse=True)
+def _few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake knows brightness only: to it, brown noise is a person."""
+    few = {name: non_speech.SIGNALS[name] for name in ("digital silence", "white noise")}
+    monkeypatch.setattr(audit_module, "SIGNALS", few)
+
+
+def failures(detector: FakeDetector, dev: list[Utterance]) -> dict[str, str]:
+    found = gate.release(detector, dev, seed=0)["failures"]  # type: ignore[arg-type]
+    return {sentence.partition(":")[0]: sentence for sentence in found}
+
+
+def test_an_honest_detector_passes(dev: list[Utterance]) -> None:
+    released = gate.release(FakeDetector(), dev, seed=0)  # type: ignore[arg-type]
+    assert released["failures"] == []
+    assert released["clips"] == len(dev)
+    assert released["measures"]["level"] == {
+        "value": 0.0,
+        "at_most": 1,
+        "of": f"0 of {len(dev)} with 20 dB louder, in float",
+    }
+    assert released["measures"]["calibration"]["value"] is None  # nobody has evaluated it
+    assert json.loads(json.dumps(released, allow_nan=False)) == released
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named(name: str, dev: list[Utterance]) -> None:
+    said = failures(FakeDetector(FAULTS[name]), dev)
+    assert name in said
+    assert "since" in said[name]
+    assert ". Received: " in said[name]
+
+
+def test_a_score_that_depends_on_its_batch_is_named(dev: list[Utterance]) -> None:
+    assert set(failures(FakeDetector(per_clip_in_batch=1e-4), dev)) == {"batch"}
+
+
+def test_calibration_is_judged_where_eval_is_given() -> None:
+    (limit,) = (limit for limit in gate.LIMITS if limit.name == "calibration")
+    good, bad = {"cllr": 0.38, "min_cllr": 0.3}, {"cllr": 0.5, "min_cllr": 0.3}
+    assert gate.check({"evaluated": {"one": good}}, limits=[limit]) == []
+    (failure,) = gate.check({"evaluated": {"one": good, "two": bad}}, limits=[limit])
+    assert str(failure).endswith("Received: 1.67, on two.")
+    # Next to perfect, a multiple of the minimum says nothing.
+    assert gate.check({"evaluated": {"one": {"cllr": 0.02, "min_cllr": 0.001}}}, limits=[limit]) == []
+
+
+def test_every_row_has_a_fault_that_it_catches() -> None:
+    assert {limit.name for limit in gate.LIMITS} == {*FAULTS, "batch", "calibration"}
+
+
+def test_what_was_not_measured_has_not_passed() -> None:
+    said = [str(failure) for failure in gate.check({"transforms": {}})]
+    assert len(said) == len(gate.LIMITS) - 1  # calibration may be left to others
+    assert all(sentence.endswith("Received: no measure of it.") for sentence in said)
+
+
+def test_a_measure_that_is_no_number_has_not_passed() -> None:
+    (limit,) = (limit for limit in gate.LIMITS if limit.name == "batch")
+    assert gate.check({"batch_difference": 1e-4}, limits=[limit]) == []
+    assert len(gate.check({"batch_difference": float("nan")}, limits=[limit])) == 1
