@@ -1,4 +1,4 @@
-"""python -m training explore | synthesise | train | publish | import-aasist | score | evaluate | metrics"""
+"""python -m training explore | synthesise | train | publish | import-aasist | score | evaluate | report | metrics"""
 
 import argparse
 import importlib
@@ -18,6 +18,7 @@ COMMANDS = {
     "import-aasist": ("training.import_aasist", "publish the weights of AASIST or AASIST-L that its authors offer"),
     "score": ("training.score", "score a partition with a published model, as the service would"),
     "evaluate": ("training.evaluate", "report on a published model or a score file: figures, plots, a page"),
+    "report": ("training.model_report", "write the report of a published model, in Markdown with plots"),
     "audit": ("training.audit", "what moves a model's verdicts that should not: level, silence, codecs, noise"),
     "partial": ("training.partial", "make clips of which a passage is spoofed, and measure who finds it"),
     "metrics": ("training.summary", "EER and min t-DCF of a score file, as JSON"),

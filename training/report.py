@@ -1,4 +1,4 @@
-"""Reports as HTML: a folder that holds `index.html` and its figures, and needs nothing from elsewhere."""
+"""Reports as pages: a folder that holds one, HTML or Markdown, and its figures, and needs nothing from elsewhere."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def render(template: str, path: Path, **context: Any) -> Path:
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
+        autoescape=template.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -49,4 +49,4 @@ def interval(ends: Sequence[float], digits: int = 2) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """`0.211`; a dash where there is none."""
-    return EN_DASH if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return EN_DASH if value is None else f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")

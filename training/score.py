@@ -2,10 +2,11 @@
 
 import argparse
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import soundfile
 from tqdm import tqdm
@@ -19,6 +20,9 @@ from training.trials import Trial, write_trials
 
 _AT_A_TIME = 32
 _TELEPHONE_RATE = 8_000
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def score_corpus(
@@ -43,7 +47,9 @@ def score_utterances(detector: Detector, utterances: Sequence[Utterance], *, cha
     """Score utterances that have a file, in the order given; `channel` as `score_corpus` has it."""
     trials = []
     progress = tqdm(total=len(utterances), desc="score", unit="clip", disable=None)
-    prepared = _prepared(detector, utterances, channel=channel)
+    prepared = ahead(
+        lambda utterance: prepare(detector, file_of(utterance), channel=channel), utterances, at_most=4 * _AT_A_TIME
+    )
     waiting = iter(utterances)
     while clips := list(islice(prepared, _AT_A_TIME)):
         for score in detector.score_prepared(clips):
@@ -91,27 +97,32 @@ def as_telephone(path: Path) -> bytes:
     return wav.getvalue()
 
 
-def _prepared(detector: Detector, utterances: Sequence[Utterance], *, channel: str) -> Iterator[Prepared]:
-    """Decode ahead in threads, but only a few calls' worth: a partition need not fit in memory."""
+def prepare(detector: Detector, path: Path, *, channel: str, clip: audio.Clip | None = None) -> Prepared:
+    """What a channel makes of a file, ready to be scored; `clip` is the file at the detector's rate, if at hand."""
     sample_rate = detector.manifest.input.sample_rate
     through = channels.named("original" if channel == "telephone" else channel)
-
-    def prepare(utterance: Utterance) -> Prepared:
-        if utterance.path is None:
-            raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
-        source = as_telephone(utterance.path) if channel == "telephone" else utterance.path
+    if clip is None or channel == "telephone":
+        source = as_telephone(path) if channel == "telephone" else path
         clip = audio.decode(source, sample_rate=sample_rate, channel=0)
-        return detector.prepare(
-            through.apply(clip.waveforms[0], sample_rate=sample_rate),
-            coded=clip.coded or through.coded,
-            clipped_fraction=clip.clipped_fractions[0],
-        )
+    return detector.prepare(
+        through.apply(clip.waveforms[0], sample_rate=sample_rate),
+        coded=clip.coded or through.coded,
+        clipped_fraction=clip.clipped_fractions[0],
+    )
 
+
+def file_of(utterance: Utterance) -> Path:
+    """Its file, or a ValueError where only its protocol was read."""
+    if utterance.path is None:
+        raise ValueError(f"An utterance to score has a file. Received: {utterance.id}, of a protocol alone.")
+    return utterance.path
+
+
+def ahead(make: Callable[[Item], Made], items: Iterable[Item], *, at_most: int) -> Iterator[Made]:
+    """What `make` makes of each item, in order; made ahead in threads, but so many at most, as memory is limited."""
     with ThreadPoolExecutor() as pool:
-        waiting = iter(utterances)
-        ahead = [pool.submit(prepare, utterance) for utterance in islice(waiting, 4 * _AT_A_TIME)]
-        while ahead:
-            following = next(waiting, None)
-            if following is not None:
-                ahead.append(pool.submit(prepare, following))
-            yield ahead.pop(0).result()
+        waiting = iter(items)
+        made = [pool.submit(make, item) for item in islice(waiting, at_most)]
+        while made:
+            made += [pool.submit(make, item) for item in islice(waiting, 1)]
+            yield made.pop(0).result()

@@ -1,0 +1,165 @@
+"""An artifact -> what a report says it is: branches, size, data, what its training heard, and what a clip costs."""
+
+import io
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import soundfile
+
+from model_store import audio
+from model_store.detector import Detector, probe_waveform
+from model_store.manifest import Manifest
+from training.channels import named
+from training.corpus import KEYS, PARTITIONS, Partition, attacks, protocol_path, protocol_sha256, read_protocol
+from training.model import FUSION
+
+CLIP_SECONDS = 4
+REPEATS = 40
+
+# The probability of the configuration's `augment` that has a channel, or the like of it, drawn; else it is `codec`.
+_DRAWN_BY = {
+    "telephone": "narrowband",
+    "narrowband": "narrowband",
+    "packet_loss": "packet_loss",
+    "resampled_11025": "resample",
+    "resampled_22050": "resample",
+    "band_300_3400": "band_limit",
+    "band_4000": "band_limit",
+    "band_7000": "band_limit",
+}
+
+
+def heard_in_training(name: str, training: Mapping[str, Any]) -> bool:
+    """Whether augmentation drew a channel, by a manifest's training configuration; as recorded always counts.
+
+    What the clips had been through before they came into the corpus is not known here.
+    """
+    named(name)
+    augment = training.get("augment", {})
+    if name == "original":
+        return True
+    if name in _DRAWN_BY:
+        return bool(augment.get(_DRAWN_BY[name], 0) > 0)
+    return bool(augment.get("codec", 0) > 0 and name in augment.get("codecs", ()))
+
+
+def branches(model: keras.Model, training: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the branches are, by a manifest's configuration, and their size and weight in the model.
+
+    A configuration from before there were branches has one, and its model no layer that fuses them.
+    """
+    configured = training.get("branches") or {"main": training}
+    inside = {layer.name: layer for layer in model.layers}
+    weights = inside[FUSION].get_weights()[0].ravel().tolist() if FUSION in inside else [1.0]
+    found = []
+    for (name, branch), weight in zip(configured.items(), weights, strict=True):
+        view = branch.get("front_end", {})
+        kind = view.get("kind", view.get("scale", "an unknown view"))
+        size = f"{view['coefficients']} coefficients" if kind == "lfcc" else f"{view.get('bands', 'unknown')} bands"
+        seen = "the waveform" if kind == "waveform" else f"{kind}, {size}"
+        found.append(
+            {
+                "name": name,
+                "family": branch.get("family", "unknown"),
+                "view": seen,
+                "parameters": inside[name].count_params() if name in inside else model.count_params(),
+                "weight": weight,
+            }
+        )
+    return found
+
+
+def learned_attacks(manifest: Manifest, corpus: Path) -> set[str] | None:
+    """The attacks that the model learned from in a corpus; None if it has no train protocol, or another one.
+
+    It is the one where its hash is in the manifest.
+    """
+    if not _made_from(manifest, corpus, "train"):
+        return None
+    return attacks(read_protocol(protocol_path(corpus, "train")))
+
+
+def role(manifest: Manifest, corpus: Path, partition: Partition) -> str:
+    """What a partition had to do with the model."""
+    if _made_from(manifest, corpus, partition):
+        return (
+            "chose what training kept, the calibration and the thresholds" if partition == "dev" else "was learned from"
+        )
+    return "chose nothing"
+
+
+def data(manifest: Manifest, corpora: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the manifest says that the model was made from; clips are counted in the corpora that are at hand."""
+    found = []
+    for corpus in manifest.data:
+        partitions = {}
+        for name in [p for p in PARTITIONS if p in corpus.protocols]:
+            digest, clips = corpus.protocols[name], None
+            for root in corpora:
+                if _digest(root, name) == digest:
+                    utterances = read_protocol(protocol_path(root, name))
+                    bonafide, spoof = (sum(u.key == key for u in utterances) for key in KEYS)
+                    clips = {"bonafide": bonafide, "spoof": spoof, "attacks": len(attacks(utterances))}
+            partitions[name] = {"sha256": digest, "clips": clips}
+        found.append({"name": corpus.name, "licence": corpus.licence, "partitions": partitions})
+    return found
+
+
+def cpu_milliseconds(detector: Detector, *, repeats: int = REPEATS) -> dict[str, dict[str, float]]:
+    """CPU time of a clip of four seconds, of all threads: `model` alone, and `whole`, from a WAV's bytes to its score.
+
+    Returns
+    -------
+    dict
+        Of each the `median`, and the `lowest` and `highest` of the repeats, in ms.
+    """
+    rate = detector.manifest.input.sample_rate
+    wav = io.BytesIO()
+    soundfile.write(wav, probe_waveform(0, samples=CLIP_SECONDS * rate), rate, format="WAV", subtype="PCM_16")
+    data = wav.getvalue()
+
+    def prepare() -> Any:
+        clip = audio.decode(data, sample_rate=rate, channel=0)
+        return detector.prepare(clip.waveforms[0], coded=clip.coded, clipped_fraction=clip.clipped_fractions[0])
+
+    prepared = prepare()
+    return {
+        "model": _timed(lambda: detector.score_prepared([prepared]), repeats=repeats),
+        "whole": _timed(lambda: detector.score_prepared([prepare()]), repeats=repeats),
+    }
+
+
+def machine() -> str:
+    """The processor, its logical cores, and the system."""
+    name = platform.processor() or platform.machine()
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        lines = described.read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} logical cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def _timed(call: Callable[[], Any], *, repeats: int) -> dict[str, float]:
+    for _ in range(3):
+        call()
+    taken = []
+    for _ in range(repeats):
+        before = time.process_time()
+        call()
+        taken.append(1000 * (time.process_time() - before))
+    return {"median": float(np.median(taken)), "lowest": min(taken), "highest": max(taken)}
+
+
+def _made_from(manifest: Manifest, corpus: Path, partition: Partition) -> bool:
+    digest = _digest(corpus, partition)
+    return digest is not None and any(c.protocols.get(partition) == digest for c in manifest.data)
+
+
+def _digest(corpus: Path, partition: Partition) -> str | None:
+    return protocol_sha256(corpus, partition) if protocol_path(corpus, partition).is_file() else None
