@@ -13,6 +13,7 @@ COMMANDS = {
     "explore": ("training.explore", "look at a corpus: what is in it, and what could be a shortcut"),
     "synthesise": ("training.synthesise", "make spoofs of the bonafide clips of train, by vocoders"),
     "train": ("training.train", "learn from train, choose on dev"),
+    "fuse": ("training.fuse", "put the branches of several runs in one model"),
     "ablate": ("training.ablate", "train variations of a recipe with several seeds, and tabulate what each bought"),
     "publish": ("training.publish", "calibrate a run's model, report it on eval, and put it in a store"),
     "import-aasist": ("training.import_aasist", "publish the weights of AASIST or AASIST-L that its authors offer"),

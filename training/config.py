@@ -126,6 +126,9 @@ class Config(_Part):
 
     name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
+    parts: tuple[dict[str, Any], ...] = Field(
+        default=(), description="whole configurations of the runs that its branches come from, where there are several"
+    )
     start: str | None = Field(default=None, description="SHA-256 of the learner whose weights it began with")
     input: InputConfig = InputConfig()
     pooling: Pooling = Field(default="speech_weighted_mean", description="of a clip's windows, when it is served")

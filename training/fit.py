@@ -54,7 +54,7 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
     )
     steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
     if (run / LEARNER_FILE).exists():
-        learner = _read(run / LEARNER_FILE, config)
+        learner = read_learner(run / LEARNER_FILE, config)
     else:
         learner = make_learner(config, make_branches(config))
         if start is not None:
@@ -149,7 +149,7 @@ def _claim(run: Path, config: Config) -> None:
 
 
 def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
-    other = _read(path, config)
+    other = read_learner(path, config)
     with averaged(other):
         try:
             learner.set_weights(other.get_weights())
@@ -159,7 +159,8 @@ def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
             ) from error
 
 
-def _read(path: Path, config: Config) -> keras.Model:
+def read_learner(path: Path, config: Config) -> keras.Model:
+    """What a run goes on from, with its optimizer."""
     return keras.saving.load_model(path, custom_objects={"per_branch": per_branch(config)})
 
 

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.made_store import CONFIG, make_corpus
+from training import train
+from training.__main__ import main
+from training.config import Config
+from training.model import FUSION
+
+NOISE = (np.random.default_rng(0).standard_normal((3, 16_000)) * 0.1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs on one corpus: the branch ``main``, and another view of the same with another seed, ``other``."""
+    root = tmp_path_factory.mktemp("fuse")
+    make_corpus(root / "made")
+    found = []
+    for name, seed in (("main", 0), ("other", 1)):
+        config = CONFIG.model_copy(
+            update={
+                "branches": {name: CONFIG.branches["main"]},
+                "fit": CONFIG.fit.model_copy(update={"epochs": 1, "seed": seed}),
+            }
+        )
+        (root / "config.json").write_text(config.model_dump_json())
+        arguments = ["train", "--corpus", str(root / "made"), "--config", str(root / "config.json")]
+        assert main([*arguments, "--out", str(root / name)]) == 0
+        found.append(root / name)
+    return found
+
+
+def test_a_fused_run_says_what_both_say(runs: list[Path], tmp_path: Path) -> None:
+    assert main(["fuse", *(f"--run={run}" for run in runs), "--out", str(tmp_path / "both")]) == 0
+    alone = [keras.saving.load_model(run / "model.keras", compile=False) for run in runs]
+    fused = keras.saving.load_model(tmp_path / "both" / "model.keras", compile=False)
+    weights = fused.get_layer(FUSION).get_weights()[0][:, 0]
+    own = [model.get_layer(FUSION).get_weights()[0][0, 0] for model in alone]
+    logits = [np.asarray(model(NOISE)) / weight for model, weight in zip(alone, own, strict=True)]
+    assert np.asarray(fused(NOISE)) == pytest.approx(weights @ np.stack(logits), abs=1e-4)
+    config = Config.model_validate_json((tmp_path / "both" / "config.json").read_text())
+    assert list(config.branches) == ["main", "other"]
+    assert [part["fit"]["seed"] for part in config.parts] == [0, 1]
+    assert len(json.loads((tmp_path / "both" / train.CORPORA_FILE).read_text())) == 1
+
+
+def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
+    command = ["fuse", *(f"--run={run}" for run in runs), "--without", "main", "--out", str(tmp_path / "one")]
+    assert main(command) == 0
+    assert list(Config.model_validate_json((tmp_path / "one" / "config.json").read_text()).branches) == ["other"]
+
+
+def test_runs_that_do_not_go_together_are_refused(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fuse", f"--run={runs[0]}", f"--run={runs[0]}", "--out", str(tmp_path / "twice")]) == 1
+    assert "names of their own. Received: 'main' twice" in capsys.readouterr().err
+    other = tmp_path / "other"
+    other.mkdir()
+    config = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"loss": "p2sgrad"})})
+    (other / "config.json").write_text(config.model_dump_json())
+    assert main(["fuse", f"--run={runs[0]}", f"--run={other}", "--out", str(tmp_path / "no")]) == 1
+    assert "the same windows and have the same loss" in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""`python -m training fuse`: the branches of several runs, in one artifact's model.
+
+Branches that were trained apart, with other seeds or recipes, err apart too. What comes out is a run like any other, to
+be published; how much each branch has to say is fitted on dev.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from training import dataset
+from training.config import Config
+from training.corpus import attacks, read_partition
+from training.fit import LEARNER_FILE, MODEL_FILE, averaged, clip_logits, read_history, read_learner
+from training.fold import fold
+from training.fusion import weigh
+from training.model import branches_of, make_artifact, make_logits
+from training.train import CORPORA_FILE
+
+
+def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = ()) -> Path:
+    """Write the run of a fused model, and return the model's path.
+
+    Parameters
+    ----------
+    runs : folders that `train` made, of models that hear the same windows and have the same loss
+    without : names of branches to leave out
+
+    Raises
+    ------
+    ValueError
+        Runs that do not go together, or two branches of one name.
+    """
+    configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
+    first = configs[0]
+    branches: dict[str, keras.Model] = {}
+    for run, config in zip(runs, configs, strict=True):
+        if (config.input, config.fit.loss) != (first.input, first.fit.loss):
+            raise ValueError(f"Runs that are fused hear the same windows and have the same loss. Received: {run}.")
+        learner = read_learner(run / LEARNER_FILE, config)
+        with averaged(learner):
+            for name, branch in branches_of(learner, config).items():
+                if name in branches:
+                    raise ValueError(f"Branches that are fused have names of their own. Received: {name!r} twice.")
+                if name not in without:
+                    branches[name] = fold(branch)
+    described = {name: branch for config in configs for name, branch in config.branches.items() if name in branches}
+    parts = tuple(config.model_dump(mode="json") for config in configs)
+    fused = first.model_copy(update={"branches": described, "parts": parts})
+
+    corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
+    roots = [Path(c["path"]) for c in corpora]
+    dev = dataset.load(roots, "dev", sample_rate=fused.input.sample_rate)
+    logits = clip_logits(make_logits(fused, branches), dev, fused)
+    weights = weigh(logits, [r.utterance for r in dev], training_attacks=_learned(corpora))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(fused.model_dump_json(indent=1))
+    (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
+    (out / "history.json").write_text(json.dumps(read_history(runs[0]), indent=1))
+    make_artifact(fused, branches, weights=weights).save(out / MODEL_FILE)
+    print(", ".join(f"{name} weighs {weight:.2f}" for name, weight in zip(branches, np.array(weights), strict=True)))
+    return out / MODEL_FILE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--run", type=Path, action="append", required=True, help="a folder that train made; repeat it")
+    parser.add_argument("--without", action="append", default=[], metavar="BRANCH", help="leave a branch out")
+    parser.add_argument("--out", type=Path, required=True, help="the fused run's folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    model = fuse(args.run, args.out, without=args.without)
+    print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
+    return 0
+
+
+def _learned(corpora: Sequence[dict[str, Any]]) -> set[str]:
+    return {a for c in corpora if "train" in c["protocols"] for a in attacks(read_partition(Path(c["path"]), "train"))}
