@@ -2,12 +2,13 @@
 
 Between the two: dev is scored with the serving detector, the calibration and the operating points are fitted on it,
 the figures are reported on eval, which nothing before this has looked at, and the complete artifact has to load and
-answer its probe before it gets its version.
+answer its probe, in each runtime that it is for, before it gets its version.
 """
 
 import argparse
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from training.card import card
 from training.config import Config
 from training.corpus import KEYS, Partition, attacks, protocol_path, read_partition
 from training.fit import MODEL_FILE, read_history
+from training.onnx_export import export
 from training.score import score_utterances
 from training.summary import summarise
 from training.train import CORPORA_FILE
@@ -33,6 +35,7 @@ from training.trials import Trial
 
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
+ONNX_TOLERANCE = 1e-4  # of the logit of a clip, between the two runtimes
 CHANNELS = ("original", "telephone")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
@@ -48,7 +51,7 @@ class TrainedOn:
     protocols: dict[str, str]
 
 
-def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "") -> m.Manifest:
+def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "", onnx: bool = True) -> m.Manifest:
     """Publish a run's model as the next version of its family.
 
     Parameters
@@ -57,10 +60,16 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
     store : root of the store
     licences : corpus name -> what its licence allows, for the manifest and the card
     limits : Markdown for the card: what the model is known to get wrong
+    onnx : also for the onnx runtime
 
     Returns
     -------
     The manifest as published.
+
+    Raises
+    ------
+    ValueError
+        The two runtimes do not agree on each clip of dev (`ONNX_TOLERANCE`).
     """
     config = Config.model_validate_json((run / "config.json").read_text())
     corpora = [
@@ -97,12 +106,35 @@ def publish(run: Path, store: Path, *, licences: dict[str, str], limits: str = "
             update={"version": version, "files": files, "output": output, "probe": probe, "metrics": figures}
         )
 
-    return Store(store).publish(
-        model=model,
-        manifest=manifest,
-        card=lambda complete: card(complete, limits=limits),
-        check=_check,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        converted = export(model, Path(folder) / m.ONNX_FILE) if onnx else None
+        if converted:
+            other = Detector.unverified(converted, draft, runtime="onnx")
+            for c in corpora:
+                if c.name in dev:
+                    agree(dev[c.name]["original"], score_utterances(other, read_partition(c.path, "dev")))
+        return Store(store).publish(
+            model=model,
+            onnx=converted,
+            manifest=manifest,
+            card=lambda complete: card(complete, limits=limits),
+            check=_check,
+        )
+
+
+def agree(expected: list[Trial], found: list[Trial]) -> None:
+    """See that a model gives each clip the logit that it has in Keras.
+
+    Raises
+    ------
+    ValueError
+    """
+    for one, other in zip(expected, found, strict=True):
+        if not abs(one.score - other.score) <= ONNX_TOLERANCE:
+            raise ValueError(
+                f"A clip has the same logit in either runtime, ± {ONNX_TOLERANCE:g}. "
+                f"Received: {one.score:.6f} and {other.score:.6f} for {one.utterance}."
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +144,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence", action="append", default=[], metavar="CORPUS=TEXT", help="what a corpus' licence allows"
     )
+    parser.add_argument(
+        "--onnx", action=argparse.BooleanOptionalAction, default=True, help="also for the runtime without TensorFlow"
+    )
     parser.add_argument("--limits", type=Path, help="Markdown for the card: what the model is known to get wrong")
 
 
@@ -119,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     licences = dict(item.partition("=")[::2] for item in args.licence)
     limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
-    published = publish(args.run, args.store, licences=licences, limits=limits)
+    published = publish(args.run, args.store, licences=licences, limits=limits, onnx=args.onnx)
     print(f"published {published.name}, {published.sha256[:12]}")
     return 0
 
@@ -127,6 +162,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(folder: Path) -> None:
     """The gate: what a complete artifact has to pass, or it gets no version. Whatever raises stops the release."""
     Detector.load(folder)
+    if (folder / m.ONNX_FILE).exists():
+        Detector.load(folder, runtime="onnx")
 
 
 def _heard(detector: Detector, corpus: Path, partition: Partition) -> Heard:
