@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from model_store.manifest import MODEL_FILE, ONNX_FILE
 from model_store.runtimes import RUNTIMES
 from model_store.store import Store, read_manifest
 from service.app import create_app
-from tests.artifacts import publish
 from tests.serving import settings
 from tests.test_process import CLIP, critical, run, started
 from tests.test_speech import NOISE, voice
@@ -38,7 +38,7 @@ def test_both_give_the_same_scores(store: Path) -> None:
     folder = Store(store).resolve("simple_cnn")
     clips = [VOICE, VOICE[:30_000], np.tile(VOICE, 5), VOICE + (0.02 * NOISE).astype(np.float32)]
     keras, onnx = (Detector.load(folder, runtime=name, threads=1).score(clips) for name in ("keras", "onnx"))
-    assert np.allclose([s.logit for s in keras], [s.logit for s in onnx], atol=1e-4)
+    assert np.allclose([s.logit for s in keras], [s.logit for s in onnx], atol=1e-4, rtol=2e-6)
     assert np.std([s.logit for s in keras]) > 1e-3
     assert [s.reasons for s in keras] == [s.reasons for s in onnx]
 
@@ -107,6 +107,7 @@ def test_it_is_served_without_tensorflow(store: Path, tmp_path: Path) -> None:
         with httpx.Client(base_url=service.url(), trust_env=False, timeout=60) as client:
             while client.get("/health/ready").status_code != 200:
                 assert service.process.poll() is None
+                time.sleep(0.02)
             answer = client.post("/detect", content=CLIP).json()
             [model] = client.get("/models").json()["models"]
         maps = Path(f"/proc/{service.process.pid}/maps")
@@ -118,25 +119,22 @@ def test_it_is_served_without_tensorflow(store: Path, tmp_path: Path) -> None:
     manifest = read_manifest(Store(store).resolve("simple_cnn"))
     assert answer["model"]["sha256"] == model["sha256"] == manifest.sha256
     code = (
-        "import sys; from pathlib import Path; from service.registry import Registry; "
-        "from service.settings import Settings; from service.telemetry import Telemetry; "
-        f"loaded = Registry.load(Settings(store={str(store)!r}, runtime={{!r}}), Telemetry()).all(); "
-        "print(len(loaded), 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+        "import sys; from service.registry import Registry; from service.settings import Settings; "
+        "from service.telemetry import Telemetry; "
+        f"Registry.load(Settings(store={str(store)!r}, runtime='onnx'), Telemetry()); "
+        "print(*[name in sys.modules for name in ('onnxruntime', 'tensorflow', 'keras')])"
     )
-    for runtime, said in (("onnx", "1 False False"), ("keras", "1 True True")):  # what is there would be seen
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(runtime)],
-            cwd=Path(__file__).parent.parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == said
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "False", "False"]  # what is there would be seen
 
 
-def test_a_start_that_cannot_be_says_why(store: Path, tmp_path: Path) -> None:
+def test_a_start_that_cannot_be_says_why(store: Path) -> None:
     done = run(store=store, models="other_cnn", runtime="onnx")
     assert done.returncode == 1
     assert "published without one; the keras runtime opens it" in critical(done)
-    publish(tmp_path / "store")
-    assert run(store=tmp_path / "store", models="tiny", runtime="torch").returncode == 1
