@@ -1,16 +1,20 @@
 # The service alone: its dependencies by hash, its code, the artifacts that ship with it. Runs with a read-only root, no
-# capability and no volume. CPU only; linux/amd64 and linux/arm64.
+# capability and no volume. CPU only; linux/amd64 and linux/arm64. RUNTIME=onnx leaves TensorFlow out; every artifact has
+# to have been published with a model.onnx then.
+ARG RUNTIME=keras
 
 FROM python:3.11.15-slim-bookworm AS builder
 
-COPY requirements/service.txt /build/requirements.txt
+ARG RUNTIME
+COPY requirements/service.txt /build/keras.txt
+COPY requirements/service-onnx.txt /build/onnx.txt
 # Wheels only, since a source distribution runs code while it is hashed and built. Bytecode is compiled here, once: a
 # read-only root could not keep it. TensorFlow's C++ headers and libclang, which only its wheel's metadata asks for, are
 # a fifth of the whole and never opened at run time.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install \
-        --no-cache-dir --only-binary=:all: --require-hashes -r /build/requirements.txt \
-    && rm -r /opt/venv/lib/python3.11/site-packages/tensorflow/include /opt/venv/lib/python3.11/site-packages/clang
+        --no-cache-dir --only-binary=:all: --require-hashes -r "/build/${RUNTIME}.txt" \
+    && rm -rf /opt/venv/lib/python3.11/site-packages/tensorflow/include /opt/venv/lib/python3.11/site-packages/clang
 
 WORKDIR /app
 COPY service service
@@ -20,11 +24,12 @@ COPY model_store model_store
 RUN chmod -R a+rX . \
     && /opt/venv/bin/python -m compileall -q . \
     && KERAS_HOME=/nonexistent /opt/venv/bin/python -c "from service.registry import Registry; \
-from service.settings import Settings; from service.telemetry import Telemetry; Registry.load(Settings(), Telemetry())"
+from service.settings import Settings; from service.telemetry import Telemetry; Registry.load(Settings(runtime='${RUNTIME}'), Telemetry())"
 
 
 FROM python:3.11.15-slim-bookworm
 
+ARG RUNTIME
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Bonafide" \
       org.opencontainers.image.description="Voice anti-spoofing as a service" \
@@ -44,6 +49,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TMPDIR=/dev/shm \
     KERAS_HOME=/nonexistent \
     BONAFIDE_HOST=0.0.0.0 \
+    BONAFIDE_RUNTIME=${RUNTIME} \
     BONAFIDE_PORT=8000
 
 USER 10001:10001

@@ -32,9 +32,11 @@ bench: $(VENV)/.dev  ## measure speed and memory against a straightforward servi
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev  ## write the locks from pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/service.txt
-	$(BIN)/uv pip compile $(LOCK) --extra training -c requirements/service.txt pyproject.toml -o requirements/training.txt
-	$(BIN)/uv pip compile $(LOCK) --extra training --extra dev -c requirements/training.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) --extra keras pyproject.toml -o requirements/service.txt
+	$(BIN)/uv pip compile $(LOCK) --extra onnx -c requirements/service.txt pyproject.toml -o requirements/service-onnx.txt
+	$(BIN)/uv pip compile $(LOCK) $(RUNTIMES) --extra training -c requirements/service.txt -c requirements/service-onnx.txt pyproject.toml -o requirements/training.txt
+	$(BIN)/uv pip compile $(LOCK) $(RUNTIMES) --extra training --extra dev -c requirements/training.txt pyproject.toml -o requirements/dev.txt
+RUNTIMES := --extra keras --extra onnx
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 clean:  ## remove the environment and the caches

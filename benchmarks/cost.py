@@ -17,8 +17,8 @@ import soundfile
 
 from benchmarks.clips import speech
 from model_store import audio
-from model_store.detector import Detector, limit_threads
-from service.settings import available_cores
+from model_store.detector import Detector
+from service.cores import available_cores
 
 _CALL_CLIPS = 16
 _RATE_SECONDS = 2.0
@@ -87,8 +87,7 @@ def main() -> None:
     parser.add_argument("artifact", type=Path, help="folder of the artifact")
     parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 10.0, 60.0], help="seconds")
     arguments = parser.parse_args()
-    limit_threads(available_cores())
-    detector = Detector.load(arguments.artifact)
+    detector = Detector.load(arguments.artifact, threads=available_cores())
     lengths = by_length(detector, arguments.lengths)  # first: afterwards the process holds more
     json.dump(dataclasses.asdict(Costs(model_rate(detector), lengths)), sys.stdout)
 

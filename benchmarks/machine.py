@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from service.settings import available_cores
+from service.cores import available_cores
 
 _PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "fastapi", "uvicorn", "librosa", "numpy", "soundfile", "soxr")
 

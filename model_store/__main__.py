@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from model_store.errors import StoreError
+from model_store.runtimes import RUNTIMES
 from model_store.store import DEFAULT_ROOT, Store, read_manifest, verify
 
 
@@ -18,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("list", help="every version; * marks what each family means now")
     for name, text in {
         "show": "print a manifest, without judging the files",
-        "verify": "check files and hashes; with --load, also that the model opens and answers its probe",
+        "verify": "check files and hashes; with --load, also that a runtime opens it and it answers its probe",
         "pin": "make the family mean this version",
         "unpin": "make the family mean its newest version again",
         "rollback": "pin the version before the one that the family means now",
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text)
         command.add_argument("name", metavar="FAMILY" if name in ("unpin", "rollback") else "FAMILY[@VERSION]")
         if name == "verify":
-            command.add_argument("--load", action="store_true")
+            command.add_argument("--load", choices=list(RUNTIMES), nargs="?", const="keras", help="default: keras")
     args = parser.parse_args(arguments)
     try:
         _run(args, Store(args.store))
@@ -51,9 +52,9 @@ def _run(args: argparse.Namespace, store: Store) -> None:
             folder = store.resolve(args.name)
             manifest = verify(folder)
             if args.load:
-                from model_store.detector import Detector  # noqa: PLC0415 (imports TensorFlow)
+                from model_store.detector import Detector  # noqa: PLC0415 (which no other command needs)
 
-                Detector.load(folder)
+                Detector.load(folder, runtime=args.load)
             print(f"{manifest.name} is what was published")
         case "pin":
             folder = store.resolve(args.name)

@@ -1,11 +1,9 @@
 """A verified artifact, loaded: waveforms -> scores -> verdicts."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,8 @@ import numpy.typing as npt
 from model_store import speech, windows
 from model_store.channel_class import ChannelClass, channel_class
 from model_store.errors import InvalidArtifact
-from model_store.manifest import MODEL_FILE, Manifest
+from model_store.manifest import Manifest
+from model_store.runtimes import RUNTIMES, Call, RuntimeName
 from model_store.store import verify
 
 Waveform = npt.NDArray[np.float32]
@@ -78,37 +77,39 @@ class Prepared:
 class Detector:
     """A loaded artifact. Make one with `Detector.load`; its methods may be called from any thread."""
 
-    def __init__(self, manifest: Manifest, call: Any) -> None:
+    def __init__(self, manifest: Manifest, call: Call) -> None:
         self.manifest = manifest
         self._call = call
 
     @classmethod
-    def load(cls, folder: Path) -> "Detector":
+    def load(cls, folder: Path, *, runtime: RuntimeName = "keras", threads: int | None = None) -> "Detector":
         """Load an artifact, believing nothing before it is verified, and warm it.
 
-        The order is: the manifest, each file's SHA-256, Keras' version, and only then Keras opens the model, with
-        safe mode on and no code of ours; last, the probe's logit has to come out as it did at publishing.
+        The order is: the manifest, each file's SHA-256, what the runtime asks of an artifact (Keras: its version), and
+        only then the model is opened, with Keras' safe mode on and no code of ours; last, the probe's logit has to come
+        out as it did at publishing, which was in Keras.
+
+        Parameters
+        ----------
+        runtime : what runs the model
+        threads : of a call; by default the runtime's own choice
 
         Raises
         ------
         InvalidArtifact
             With one sentence that says which artifact, and which of these did not hold.
+        RuntimeMissing
         """
         manifest = verify(folder)
-        keras, _ = _runtime()
-        if _minor(keras.__version__) != _minor(manifest.keras):
-            # A saved model names Keras' private paths. TensorFlow's version is recorded but left to the probe.
-            raise InvalidArtifact(
-                f"An artifact is loaded by the minor version of Keras that saved it. "
-                f"Received: {folder}, saved by {manifest.keras}; this is {keras.__version__}."
-            )
+        chosen = RUNTIMES[runtime]
+        chosen.check(folder, manifest)
         try:
-            detector = cls.unverified(folder / MODEL_FILE, manifest)
+            detector = cls.unverified(folder / chosen.file, manifest, runtime=runtime, threads=threads)
             logit = detector.probe_logit()
         except Exception as error:
+            opened = "opens in Keras' safe mode" if runtime == "keras" else f"opens in the {runtime} runtime"
             raise InvalidArtifact(
-                f"A verified model opens in Keras' safe mode and answers. "
-                f"Received: {folder}, which raised {type(error).__name__}."
+                f"A verified model {opened} and answers. Received: {folder}, which raised {type(error).__name__}."
             ) from error
         if not abs(logit - manifest.probe.logit) <= manifest.probe.tolerance:
             raise InvalidArtifact(
@@ -118,15 +119,11 @@ class Detector:
         return detector
 
     @classmethod
-    def unverified(cls, model: Path, manifest: Manifest) -> "Detector":
+    def unverified(
+        cls, model: Path, manifest: Manifest, *, runtime: RuntimeName = "keras", threads: int | None = None
+    ) -> "Detector":
         """Compile a model that nobody has vouched for: what training has just made, before it is published."""
-        keras, tensorflow = _runtime()
-        loaded = keras.saving.load_model(model, compile=False, safe_mode=True)
-        signature = [tensorflow.TensorSpec((None, manifest.input.window_samples), tensorflow.float32)]
-        function = tensorflow.function(
-            lambda windows: loaded(windows, training=False), input_signature=signature, autograph=False
-        )
-        return cls(manifest, function.get_concrete_function())
+        return cls(manifest, RUNTIMES[runtime].compiled(model, manifest, threads))
 
     def score(self, waveforms: Sequence[Waveform]) -> list[Score]:
         """Score clips together: the windows of all of them go through the model side by side.
@@ -178,8 +175,7 @@ class Detector:
     def _logits(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Window logits, float32 (k,), for windows float32 (k, window_samples)."""
         pieces = [batch[first : first + _CALL_WINDOWS] for first in range(0, len(batch), _CALL_WINDOWS)]
-        _, tensorflow = _runtime()
-        return np.concatenate([self._call(tensorflow.constant(piece)).numpy() for piece in pieces])
+        return np.concatenate([self._call(piece) for piece in pieces])
 
     def _score(self, clip: Prepared, logits: npt.NDArray[np.float32]) -> Score:
         shape, condition = self.manifest.input, clip.condition
@@ -219,14 +215,6 @@ class Detector:
         return tuple(reason for reason, applies in reasons.items() if applies)
 
 
-def limit_threads(threads: int) -> None:
-    """Let a compiled call use this many threads. Only the first call in a process has an effect, before any score."""
-    _, tensorflow = _runtime()
-    with suppress(RuntimeError):  # TensorFlow has begun, with what it was given
-        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-        tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
-
-
 def probe_waveform(seed: int, *, samples: int) -> Waveform:
     """A waveform that a seed makes, the same everywhere: float32 (samples,), uniform in ±0.1.
 
@@ -234,17 +222,3 @@ def probe_waveform(seed: int, *, samples: int) -> Waveform:
     """
     words = np.random.PCG64(seed).random_raw(samples)
     return ((words >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - 1) * np.float32(0.1)
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
-
-
-def _runtime() -> tuple[Any, Any]:
-    """Keras and TensorFlow, imported when first needed: the contract alone costs nobody a second and 500 MB."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras  # noqa: PLC0415
-    import tensorflow  # noqa: PLC0415
-
-    return keras, tensorflow

@@ -16,7 +16,8 @@
     └── StoreError                  an artifact or a store that cannot be used
         ├── NotFound                no such family or version
         ├── InvalidName             a family or version that is not a name of one
-        └── InvalidArtifact         files, versions, hashes or probe do not agree with the manifest
+        ├── InvalidArtifact         files, versions, hashes or probe do not agree with the manifest
+        └── RuntimeMissing          what is to run the model is not installed
 
 Every message states the rule and what was received. No message carries a library's own error text, a file
 name or audio, so that all of them may be logged and answered.
@@ -83,3 +84,7 @@ class InvalidName(StoreError):
 
 class InvalidArtifact(StoreError):
     """An artifact whose files, versions, hashes or probe do not agree with its manifest."""
+
+
+class RuntimeMissing(StoreError):
+    """What is to run a model is not installed."""

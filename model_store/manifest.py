@@ -19,6 +19,7 @@ Interval = Annotated[list[Rate], Field(min_length=2, max_length=2, description="
 Pooling = Literal["speech_weighted_mean", "speech_weighted_soft_minimum"]  # of windows.POOLINGS
 OperatingPointName = Literal["low_friction", "balanced", "high_security"]
 MODEL_FILE = "model.keras"
+ONNX_FILE = "model.onnx"
 CARD_FILE = "card.md"
 MANIFEST_FILE = "manifest.json"
 
@@ -140,8 +141,11 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _files_named(self) -> "Manifest":
-        if set(self.files) != {MODEL_FILE, CARD_FILE}:
-            raise ValueError(f"The files are {MODEL_FILE} and {CARD_FILE}. Received: {sorted(self.files)}.")
+        if set(self.files) - {ONNX_FILE} != {MODEL_FILE, CARD_FILE}:
+            raise ValueError(
+                f"The files are {MODEL_FILE}, {CARD_FILE} and, if there is one, {ONNX_FILE}. "
+                f"Received: {sorted(self.files)}."
+            )
         return self
 
     @property
@@ -151,5 +155,5 @@ class Manifest(_Part):
 
     @property
     def sha256(self) -> str:
-        """The hash of the model's file: the identity of what gave a score."""
+        """The hash of the Keras model's file: the identity of what gave a score, in whichever runtime."""
         return self.files[MODEL_FILE]

@@ -1,4 +1,5 @@
-"""Artifacts on disk: ``<root>/<family>/<integer version>/{model.keras, card.md, manifest.json}``.
+"""Artifacts on disk: ``<root>/<family>/<integer version>/{model.keras, card.md, manifest.json}``, and
+model.onnx where it was published.
 
 What is on disk is one thing, what a process has loaded another; this module is about the disk. A published
 version is never edited. Publishing makes a hidden folder beside the versions, syncs it to the disk, checks it
@@ -19,7 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model_store.errors import InvalidArtifact, InvalidName, NotFound
-from model_store.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, Manifest
+from model_store.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, ONNX_FILE, Manifest
 
 DEFAULT_ROOT = Path(__file__).parent / "pretrained"
 
@@ -115,6 +116,7 @@ class Store:
         self,
         *,
         model: Path,
+        onnx: Path | None = None,
         card: Callable[[Manifest], str],
         manifest: Callable[[int, dict[str, str]], Manifest],
         check: Callable[[Path], object],
@@ -124,6 +126,7 @@ class Store:
         Parameters
         ----------
         model : the .keras file, copied
+        onnx : the same model as ONNX, copied
         card : manifest -> the text of card.md; it is given a manifest whose hash of the card is not yet final
         manifest : (version, sha256 of each file) -> the manifest; its family is where the artifact goes
         check : called with the complete folder before it is published; what it raises stops the publishing
@@ -142,9 +145,12 @@ class Store:
             staging = folder / f"{_STAGING_PREFIX}{version}"
             staging.mkdir()
             try:
-                shutil.copyfile(model, staging / MODEL_FILE)
-                _sync(staging / MODEL_FILE)
-                files = {MODEL_FILE: sha256(staging / MODEL_FILE)}
+                files = {}
+                for name, source in {MODEL_FILE: model, ONNX_FILE: onnx}.items():
+                    if source is not None:
+                        shutil.copyfile(source, staging / name)
+                        _sync(staging / name)
+                        files[name] = sha256(staging / name)
                 draft = manifest(version, {**files, CARD_FILE: "0" * 64})
                 _write_synced(staging / CARD_FILE, card(draft).encode())
                 files[CARD_FILE] = sha256(staging / CARD_FILE)

@@ -85,4 +85,5 @@ async def _load(app: FastAPI) -> None:
     if not app.state.draining:
         app.state.telemetry.ready.set(1)
     names = [item.detector.manifest.name for item in app.state.registry.all()]
-    log.info("ready", extra={"models": names, "threads": app.state.settings.threads})
+    settings = app.state.settings
+    log.info("ready", extra={"models": names, "runtime": settings.runtime, "threads": settings.threads})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from model_store.detector import Detector, limit_threads
+from model_store.detector import Detector
 from model_store.manifest import CARD_FILE
 from model_store.store import Store
 from service.problems import ProblemError
@@ -35,10 +35,9 @@ class Registry:
         """
         store = Store(settings.store)
         folders = dict.fromkeys(store.resolve(name) for name in settings.models)  # in order, each once
-        limit_threads(settings.threads)
         loaded = []
         for folder in folders:
-            detector = Detector.load(folder)
+            detector = Detector.load(folder, runtime=settings.runtime, threads=settings.threads)
             loaded.append(Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8")))
             telemetry.loaded(detector.manifest)
         return cls(loaded)

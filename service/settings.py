@@ -1,6 +1,5 @@
 """The table of knobs. Each is an environment variable: ``BONAFIDE_`` and the name in capitals."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,19 +7,9 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model_store.manifest import OperatingPointName
+from model_store.runtimes import RuntimeName
 from model_store.store import DEFAULT_ROOT
-
-
-def available_cores() -> int:
-    """The cores that this process may use: its affinity, and its control group's quota rounded up."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            cores = min(cores, -(-int(limit) // int(period)))
-    return max(1, cores)
-
+from service.cores import available_cores
 
 _Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -40,6 +29,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="family or family@version, separated by commas; the first is the default of a request",
     )
+    runtime: RuntimeName = Field(default="keras", description="what runs them: keras, on TensorFlow, or onnx")
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 
     max_body_bytes: int = Field(default=64 << 20, ge=1, description="bytes of a request's body, or 413")

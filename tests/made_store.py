@@ -50,7 +50,10 @@ def speech(
 
 
 def make_store(root: Path) -> Path:
-    """A store of two families, ``simple_cnn`` and ``other_cnn``: the same network, with logits of the other sign."""
+    """A store of two families, ``simple_cnn`` and ``other_cnn``: the same network, with logits of the other sign.
+
+    Only the first is for the onnx runtime too.
+    """
     store, corpus, run = root / "store", make_corpus(root / "made"), root / "run"
     path = fit(CONFIG, [corpus], run)
     made = [{"name": "made", "path": str(corpus), "protocols": {"train": "0" * 64, "dev": "1" * 64}}]
@@ -62,7 +65,8 @@ def make_store(root: Path) -> Path:
         last.set_weights([factor * weights for weights in learned])
         model.save(path)
         (run / "config.json").write_text(CONFIG.model_copy(update={"name": family}).model_dump_json())
-        publish(run, store, licences={"made": "made for the tests"}, waiver="nobody will rely on it")
+        licences = {"made": "made for the tests"}
+        publish(run, store, licences=licences, waiver="nobody will rely on it", onnx=factor > 0)
     return store
 
 

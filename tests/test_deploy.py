@@ -109,7 +109,7 @@ def test_the_compose_file_follows_the_specification(tmp_path: Path) -> None:
 
 def test_the_image_has_the_service_and_what_it_imports_and_nothing_else() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) \S+$", DOCKERFILE, re.MULTILINE)
-    assert sorted(copied) == ["model_store", "requirements/service.txt", "service"]
+    assert sorted(copied) == ["model_store", "requirements/service-onnx.txt", "requirements/service.txt", "service"]
     assert len(re.findall(r"^(?:COPY|ADD)\b", DOCKERFILE, re.MULTILINE)) == len(copied) + 2
     assert re.findall(r"^COPY --from=builder (\S+) ", DOCKERFILE, re.MULTILINE) == ["/opt/venv", "/app"]
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]

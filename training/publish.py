@@ -2,13 +2,14 @@
 
 Between the two: dev is scored with the serving detector, the calibration and the operating points are fitted on it,
 the figures are reported on eval, which nothing before this has looked at, an audit on dev has to pass the gate, and the
-complete artifact has to load and answer its probe before it gets its version.
+complete artifact has to load and answer its probe, in each runtime that it is for, before it gets its version.
 """
 
 import argparse
 import json
 import subprocess
 from collections.abc import Mapping
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.card import GATE, HISTORY, by_corpus, card
 from training.config import Config
 from training.corpus import KEYS, Partition, attacks, protocol_path, read_partition
 from training.fit import MODEL_FILE, read_history
+from training.onnx_export import export
 from training.score import score_utterances
 from training.summary import summarise
 from training.train import CORPORA_FILE
@@ -35,6 +37,8 @@ from training.trials import Trial
 PROBE_SEED = 2019
 PROBE_TOLERANCE = 1e-3
 GATE_SEED = 0
+ONNX_TOLERANCE = 1e-4  # of the logit of a clip, between the two runtimes; and of it besides,
+ONNX_ROUNDING = 2e-6  # 16 units in the last place of float32, which only a logit far out has any of
 CHANNELS = ("original", "telephone", "narrowband", "gsm", "opus")  # that dev and eval are heard through
 POLICY = m.Policy(min_speech_seconds=0.5, max_clipped_fraction=0.03, min_bandwidth_hz=600.0)
 
@@ -51,7 +55,13 @@ class TrainedOn:
 
 
 def publish(
-    run: Path, store: Path, *, licences: dict[str, str], limits: str = "", waiver: str | None = None
+    run: Path,
+    store: Path,
+    *,
+    licences: dict[str, str],
+    limits: str = "",
+    waiver: str | None = None,
+    onnx: bool = True,
 ) -> m.Manifest:
     """Publish a run's model as the next version of its family, if it passes the gate (`training.gate`).
 
@@ -62,6 +72,7 @@ def publish(
     licences : corpus name -> what its licence allows, for the manifest and the card
     limits : Markdown for the card: what the model is known to get wrong
     waiver : why it is published although it does not pass; kept in the manifest and the card
+    onnx : also for the onnx runtime
 
     Returns
     -------
@@ -70,7 +81,8 @@ def publish(
     Raises
     ------
     ValueError
-        It does not pass the gate, and there is no waiver: a sentence for each limit that does not hold.
+        It does not pass the gate, and there is no waiver: a sentence for each limit that does not hold. Or the two
+        runtimes do not agree on each clip of dev (`ONNX_TOLERANCE`).
     """
     config = Config.model_validate_json((run / "config.json").read_text())
     corpora = [
@@ -106,12 +118,35 @@ def publish(
             update={"version": version, "files": files, "output": output, "probe": probe, "metrics": figures}
         )
 
-    return Store(store).publish(
-        model=model,
-        manifest=manifest,
-        card=lambda complete: card(complete, limits=limits),
-        check=Detector.load,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        converted = export(model, Path(folder) / m.ONNX_FILE) if onnx else None
+        if converted:
+            other = Detector.unverified(converted, draft, runtime="onnx")
+            for c in corpora:
+                if c.name in dev:
+                    agree(dev[c.name]["original"], score_utterances(other, read_partition(c.path, "dev")))
+        return Store(store).publish(
+            model=model,
+            onnx=converted,
+            manifest=manifest,
+            card=lambda complete: card(complete, limits=limits),
+            check=_check,
+        )
+
+
+def agree(expected: list[Trial], found: list[Trial]) -> None:
+    """See that a model gives each clip the logit that it has in Keras.
+
+    Raises
+    ------
+    ValueError
+    """
+    for one, other in zip(expected, found, strict=True):
+        if not abs(one.score - other.score) <= ONNX_TOLERANCE + ONNX_ROUNDING * abs(one.score):
+            raise ValueError(
+                f"A clip has the same logit in either runtime, ± {ONNX_TOLERANCE:g}. "
+                f"Received: {one.score:.6f} and {other.score:.6f} for {one.utterance}."
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +157,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--licence", action="append", default=[], metavar="CORPUS=TEXT", help="what a corpus' licence allows"
     )
     parser.add_argument("--no-gate", metavar="REASON", help="publish although it does not pass the gate, and say why")
+    parser.add_argument(
+        "--onnx", action=argparse.BooleanOptionalAction, default=True, help="also for the runtime without TensorFlow"
+    )
     parser.add_argument("--limits", type=Path, help="Markdown for the card: what the model is known to get wrong")
 
 
@@ -129,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     licences = dict(item.partition("=")[::2] for item in args.licence)
     limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
-    published = publish(args.run, args.store, licences=licences, limits=limits, waiver=args.no_gate)
+    published = publish(args.run, args.store, licences=licences, limits=limits, waiver=args.no_gate, onnx=args.onnx)
     print(f"published {published.name}, {published.sha256[:12]}")
     return 0
 
@@ -141,6 +179,13 @@ def _judge(detector: Detector, corpora: list[TrainedOn], figures: dict[str, Any]
         name: partitions["eval"]["original"] for name, partitions in by_corpus(figures) if "eval" in partitions
     }
     return gate.release(detector, dev, seed=GATE_SEED, evaluated=evaluated)
+
+
+def _check(folder: Path) -> None:
+    """See that a complete artifact loads and answers its probe in each of its runtimes."""
+    Detector.load(folder)
+    if (folder / m.ONNX_FILE).exists():
+        Detector.load(folder, runtime="onnx")
 
 
 def hear(detector: Detector, corpus: Path, partition: Partition) -> Heard:
