@@ -8,8 +8,8 @@ complete artifact has to load and answer its probe, in each runtime that it is f
 import argparse
 import json
 import subprocess
-from collections.abc import Mapping
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
