@@ -43,7 +43,7 @@ def test_a_flipped_byte_is_refused_before_keras_opens_the_file(artifact: Path, m
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    monkeypatch.setattr(Detector, "unverified", lambda *_: pytest.fail("the file was opened"))
+    monkeypatch.setattr(Detector, "unverified", lambda *_, **__: pytest.fail("the file was opened"))
     with pytest.raises(InvalidArtifact, match=r"SHA-256 .* Received: .*model\.keras"):
         Detector.load(artifact)
 

@@ -182,5 +182,5 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     assert losses["further"][0] < 1.2 * losses["first"][-1] < losses["anew"][0]
 
     other = short.model_copy(update={"branches": {"main": BranchConfig(options={**BRANCH.options, "dense": 9})}})
-    with pytest.raises(ValueError, match="begins with the weights of the same branches"):
+    with pytest.raises(ValueError, match="begins with the weights of branches that are named and made alike"):
         fit.fit(other, [], tmp_path / "other", start=tmp_path / "first")

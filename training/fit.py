@@ -40,7 +40,7 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
     ----------
     corpora : folders in the ASVspoof layout, learned from together; each has a train or a dev partition, or both
     run : the run's folder; made, or gone on with if it holds the same configuration
-    start : another run's folder, with the same branches: the average of its weights is what this one begins with
+    start : another run's folder, whose branches of the same names, by the average of their weights, are begun with
 
     Raises
     ------
@@ -151,12 +151,12 @@ def _claim(run: Path, config: Config) -> None:
 def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
     other = read_learner(path, config)
     with averaged(other):
-        try:
-            learner.set_weights(other.get_weights())
-        except ValueError as error:
-            raise ValueError(
-                f"A run begins with the weights of the same branches. Received: others, {path}."
-            ) from error
+        for name in config.branches:
+            try:
+                learner.get_layer(name).set_weights(other.get_layer(name).get_weights())
+            except ValueError as error:
+                rule = "A run begins with the weights of branches that are named and made alike"
+                raise ValueError(f"{rule}. Received: {name!r}, for which {path} has none.") from error
 
 
 def read_learner(path: Path, config: Config) -> keras.Model:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="JSON file with what differs from the defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB_KEY=VALUE", help="override one value")
     parser.add_argument(
-        "--start", type=Path, metavar="RUN", help="a run of the same branches whose weights are begun with"
+        "--start", type=Path, metavar="RUN", help="a run whose branches of the same names are begun with"
     )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run goes on")
 
