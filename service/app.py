@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
 from service import problems
+from service.access import Keyring
 from service.document import document
 from service.engine import Engine
 from service.middleware import BodyBounds, RequestContext
@@ -32,6 +33,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     A configured model that cannot be believed sets `app.state.failed`: whoever serves the app is to stop then, as
     `service.__main__` does.
+
+    Raises
+    ------
+    KeysError
+        The keys file cannot be used.
     """
     app = FastAPIOffline(
         title="Bonafide",
@@ -48,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.telemetry = telemetry
     app.state.engine = engine
     app.state.pipeline = Pipeline(settings, telemetry, engine)
+    app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
     app.state.draining = False
     app.state.failed = False

@@ -9,6 +9,7 @@ from model_store import audio
 from model_store.detector import Detector, Prepared, Score
 from model_store.manifest import OperatingPointName
 from service import schemas
+from service.access import Caller
 from service.engine import Engine
 from service.problems import ProblemError
 from service.settings import Settings
@@ -38,7 +39,14 @@ class Pipeline:
         self._decoders = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
 
     async def detect(
-        self, data: bytes, media_type: str | None, detector: Detector, options: Options, *, request_id: str
+        self,
+        data: bytes,
+        media_type: str | None,
+        detector: Detector,
+        options: Options,
+        *,
+        request_id: str,
+        caller: Caller | None = None,
     ) -> schemas.DetectResult:
         """Answer for one clip.
 
@@ -57,6 +65,8 @@ class Pipeline:
                 rule = f"A clip is scored within {self._deadline_seconds:g} s of its arrival"
                 raise ProblemError("deadline_exceeded", f"{rule}. Received: one that was not.") from None
         self._count(result)
+        if caller is not None:
+            caller.charge(result.audio.duration_seconds)
         return result
 
     async def _detect(

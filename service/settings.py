@@ -55,6 +55,8 @@ class Settings(BaseSettings):
         default_factory=available_cores, ge=1, description="threads that decode, and threads of a detector's call"
     )
 
+    keys: Path | None = Field(default=None, description="file of API keys, read again when it changes")
+
     @field_validator("models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -66,6 +68,6 @@ def table() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
         default = "the cores" if field.default_factory else field.default
-        text = ",".join(default) if isinstance(default, tuple) else default
+        text = ",".join(default) if isinstance(default, tuple) else "none" if default is None else default
         lines.append(f"  BONAFIDE_{name.upper():18} {field.description} (default: {text})")
     return "\n".join(lines)
