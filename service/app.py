@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
-from service import problems
+from service import pages, problems
 from service.access import Keyring
 from service.document import document
 from service.engine import Engine
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         responses=problems.responses("internal_error"),
         lifespan=_lifespan,
+        docs_url=None,  # service.pages has it, under a policy
         redoc_url=None,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
+    app.include_router(pages.router)
     problems.install(app)
     app.add_middleware(BodyBounds, max_bytes=settings.max_body_bytes, max_seconds=settings.body_seconds)
     app.add_middleware(RequestContext, telemetry=telemetry)

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from service import keys
+from service import keys, pages
 from service.app import create_app
 from service.routes import router
 from tests.made_store import speech
@@ -105,12 +105,12 @@ def test_a_key_comes_before_everything_else_of_a_request(keyed: Keyed) -> None:
     check(keyed.client.get("/models/another/versions/x"), "missing_key")
 
 
-OPEN = {"/health/live", "/health/ready", "/", "/docs", "/docs/oauth2-redirect"}
+OPEN = {"/health/live", "/health/ready", "/", "/docs"}
 
 
 def unguarded(app: FastAPI) -> set[str]:
     """Routes without a dependency that asks for a key."""
-    routes = [route for route in (*app.routes, *router.routes) if isinstance(route, APIRoute)]
+    routes = [route for route in (*app.routes, *router.routes, *pages.router.routes) if isinstance(route, APIRoute)]
     return {
         route.path
         for route in routes
