@@ -62,6 +62,8 @@ async def answers(settings: Settings) -> dict[str, Any]:
     broken.state.pipeline = None
     with tempfile.TemporaryDirectory() as folder:
         _, for_batches = keys.make(Path(folder) / "keys.json", client="bulk", scopes=("batch",))
+        (Path(folder) / "key").write_bytes(bytes(32))
+        unaudited = app(audit_dir=Path(folder), audit_key_file=Path(folder) / "key")  # its writer never runs
         keyed = app(keys=Path(folder) / "keys.json")
         keyed.state.keyring.find(for_batches).charge(audio_seconds=1e6)
     clips = {path.stem: path.read_bytes() for path in CLIPS.glob("*.wav")}
@@ -98,6 +100,7 @@ async def answers(settings: Settings) -> dict[str, Any]:
         "overloaded": _ask(full, "/detect", telephone),
         "internal_error": _ask(broken, "/detect", telephone),
         "not_ready": _ask(create_app(settings), "/detect", telephone),
+        "audit_unavailable": _ask(unaudited, "/detect", telephone),
         "deadline_exceeded": _ask(app(deadline_seconds=1e-3), "/detect", telephone),
     }
     with full.state.engine.admitted():  # its only place

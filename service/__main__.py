@@ -14,8 +14,9 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from service import key_commands
+from service import audit_commands, key_commands
 from service.app import create_app, drain
+from service.chain import AuditError
 from service.keys import KeysError
 from service.settings import Settings, table
 from service.telemetry import log, log_config
@@ -52,7 +53,9 @@ def main() -> int:
         epilog=table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    key_commands.add(parser.add_subparsers(dest="command", title="other commands"))
+    commands = parser.add_subparsers(dest="command", title="other commands")
+    key_commands.add(commands)
+    audit_commands.add(commands)
     args = parser.parse_args()
     try:
         settings = Settings()
@@ -63,10 +66,12 @@ def main() -> int:
         return 1
     if args.command == "keys":
         return key_commands.run(args, settings.keys)
+    if args.command is not None:
+        return audit_commands.run(args, settings)
     logging.config.dictConfig(log_config(settings.log_level))  # before uvicorn would: what is found wrong is logged
     try:
         app = create_app(settings)
-    except KeysError as error:
+    except (KeysError, AuditError) as error:
         log.critical("cannot start: %s", error)
         return 1
     config = uvicorn.Config(

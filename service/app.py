@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from model_store.errors import StoreError
 from service import pages, problems
 from service.access import Keyring
+from service.audit import Trail
 from service.document import document
 from service.engine import Engine
 from service.middleware import BodyBounds, RequestContext
@@ -36,8 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises
     ------
-    KeysError
-        The keys file cannot be used.
+    KeysError, AuditError
+        The keys file, or the audit trail's folder or key, cannot be used.
     """
     app = FastAPIOffline(
         title="Bonafide",
@@ -54,7 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.telemetry = telemetry
     app.state.engine = engine
-    app.state.pipeline = Pipeline(settings, telemetry, engine)
+    app.state.trail = Trail.of(settings, telemetry)
+    app.state.pipeline = Pipeline(settings, telemetry, engine, app.state.trail)
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
     app.state.draining = False
@@ -75,12 +77,17 @@ def drain(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    trail: Trail | None = app.state.trail
+    if trail is not None:
+        trail.start()
     app.state.engine.start()
     loading = asyncio.create_task(_load(app))
     yield
     drain(app)
     await loading
     await asyncio.to_thread(app.state.engine.stop)
+    if trail is not None:
+        await asyncio.to_thread(trail.stop)
 
 
 async def _load(app: FastAPI) -> None:

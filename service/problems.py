@@ -38,6 +38,7 @@ CODES: dict[str, tuple[int, str]] = {
     "rate_limited": (429, "The client has asked for more than its share."),
     "internal_error": (500, "Something went wrong here."),
     "not_ready": (503, "The service is not ready, or is draining."),
+    "audit_unavailable": (503, "The audit trail cannot be written."),
     "deadline_exceeded": (504, "The request was not done in time."),
 }
 

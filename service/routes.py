@@ -39,6 +39,7 @@ _REQUEST_PROBLEMS = (
     "body_too_large",
     "invalid_parameter",
     "not_ready",
+    "audit_unavailable",
     "deadline_exceeded",
 )
 

@@ -79,6 +79,14 @@ class Telemetry:
             "bonafide_keys_stale", "1 while the keys file cannot be used and older keys are.", registry=self.registry
         )
 
+        self.audit_lines = Counter("bonafide_audit_lines", "Decisions in the audit trail.", registry=self.registry)
+        self.audit_unwritten = Counter(
+            "bonafide_audit_unwritten", "Decisions that the audit trail could not take.", registry=self.registry
+        )
+        self.audit_failing = Gauge(
+            "bonafide_audit_failing", "1 while the audit trail cannot be written.", registry=self.registry
+        )
+
     def loaded(self, manifest: Manifest) -> None:
         """Count a detector that has been loaded."""
         self.model_info.labels(manifest.family, str(manifest.version), manifest.sha256).set(1)
