@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import soundfile
 from fastapi import FastAPI
 
+from service import keys
 from service.app import create_app
 from service.document import EXAMPLES
 from service.problems import CODES
@@ -58,6 +60,12 @@ async def answers(settings: Settings) -> dict[str, Any]:
 
     usual, broken, full = app(), app(), app(max_queue_clips=1)
     broken.state.pipeline = None
+    with tempfile.TemporaryDirectory() as folder:
+        _, for_batches = keys.make(Path(folder) / "keys.json", client="bulk", scopes=("batch",))
+        (Path(folder) / "key").write_bytes(bytes(32))
+        unaudited = app(audit_dir=Path(folder), audit_key_file=Path(folder) / "key")  # its writer never runs
+        keyed = app(keys=Path(folder) / "keys.json")
+        keyed.state.keyring.find(for_batches).charge(audio_seconds=1e6)
     clips = {path.stem: path.read_bytes() for path in CLIPS.glob("*.wav")}
     telephone, text_file = clips["telephone"], b"not audio"
     not_a_number = io.BytesIO()
@@ -85,9 +93,14 @@ async def answers(settings: Settings) -> dict[str, Any]:
         "no_such_channel": _ask(usual, "/detect?channel=1", telephone),
         "undecodable": _ask(usual, "/detect", telephone[:30]),
         "invalid_parameter": _ask(usual, "/detect?threshold=nan", telephone),
+        "missing_key": _ask(keyed, "/detect", telephone),
+        "invalid_key": _ask(keyed, "/detect", telephone, key=f"{'0' * 16}.{'A' * 43}"),
+        "missing_scope": _ask(keyed, "/detect", telephone, key=for_batches),
+        "rate_limited": _ask(keyed, "/batch", [telephone], key=for_batches),
         "overloaded": _ask(full, "/detect", telephone),
         "internal_error": _ask(broken, "/detect", telephone),
         "not_ready": _ask(create_app(settings), "/detect", telephone),
+        "audit_unavailable": _ask(unaudited, "/detect", telephone),
         "deadline_exceeded": _ask(app(deadline_seconds=1e-3), "/detect", telephone),
     }
     with full.state.engine.admitted():  # its only place
@@ -96,13 +109,15 @@ async def answers(settings: Settings) -> dict[str, Any]:
     return {name: {"summary": summary, "value": value} for name, (summary, value) in found.items()}
 
 
-async def _ask(app: FastAPI, path: str, clips: bytes | list[bytes], *, media_type: str = "audio/wav") -> Any:
+async def _ask(
+    app: FastAPI, path: str, clips: bytes | list[bytes], *, media_type: str = "audio/wav", key: str | None = None
+) -> Any:
     """An app's answer, with `clips` as the body, or as the files of a batch."""
     sent: dict[str, Any] = {"content": clips, "headers": {"Content-Type": media_type}}
     if isinstance(clips, list):
         sent = {"files": [("files", clip) for clip in clips]}
     transport = httpx.ASGITransport(app)
-    usual = {"X-Request-ID": REQUEST_ID}
+    usual = {"X-Request-ID": REQUEST_ID, **({"X-API-Key": key} if key else {})}
     async with httpx.AsyncClient(transport=transport, base_url="http://example", headers=usual) as client:
         answer = await client.post(path, **sent)
     return _steady(answer.json())

@@ -1,6 +1,7 @@
-"""python -m service: settings -> create_app -> uvicorn"""
+"""python -m service: settings -> create_app -> uvicorn; or, with a command, what goes with the service"""
 
 import argparse
+import logging.config
 import math
 import os
 import sys
@@ -13,9 +14,12 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from service import audit_commands, key_commands
 from service.app import create_app, drain
+from service.chain import AuditError
+from service.keys import KeysError
 from service.settings import Settings, table
-from service.telemetry import log_config
+from service.telemetry import log, log_config
 
 
 class Server(uvicorn.Server):
@@ -49,7 +53,10 @@ def main() -> int:
         epilog=table(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args()
+    commands = parser.add_subparsers(dest="command", title="other commands")
+    key_commands.add(commands)
+    audit_commands.add(commands)
+    args = parser.parse_args()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -57,7 +64,16 @@ def main() -> int:
             name = f"BONAFIDE_{problem['loc'][0]}".upper() if problem["loc"] else "BONAFIDE_*"
             print(f"cannot start: {name}: {problem['msg']}. Received: {problem['input']!r}.", file=sys.stderr)
         return 1
-    app = create_app(settings)
+    if args.command == "keys":
+        return key_commands.run(args, settings.keys)
+    if args.command is not None:
+        return audit_commands.run(args, settings)
+    logging.config.dictConfig(log_config(settings.log_level))  # before uvicorn would: what is found wrong is logged
+    try:
+        app = create_app(settings)
+    except (KeysError, AuditError) as error:
+        log.critical("cannot start: %s", error)
+        return 1
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
-from service import problems
+from service import pages, problems
+from service.access import Keyring
+from service.audit import Trail
 from service.document import document
 from service.engine import Engine
 from service.middleware import BodyBounds, RequestContext
@@ -32,6 +34,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     A configured model that cannot be believed sets `app.state.failed`: whoever serves the app is to stop then, as
     `service.__main__` does.
+
+    Raises
+    ------
+    KeysError, AuditError
+        The keys file, or the audit trail's folder or key, cannot be used.
     """
     app = FastAPIOffline(
         title="Bonafide",
@@ -39,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         responses=problems.responses("internal_error"),
         lifespan=_lifespan,
+        docs_url=None,  # service.pages has it, under a policy
         redoc_url=None,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
@@ -47,11 +55,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.telemetry = telemetry
     app.state.engine = engine
-    app.state.pipeline = Pipeline(settings, telemetry, engine)
+    app.state.trail = Trail.of(settings, telemetry)
+    app.state.pipeline = Pipeline(settings, telemetry, engine, app.state.trail)
+    app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
+    app.include_router(pages.router)
     problems.install(app)
     app.add_middleware(BodyBounds, max_bytes=settings.max_body_bytes, max_seconds=settings.body_seconds)
     app.add_middleware(RequestContext, telemetry=telemetry)
@@ -66,12 +77,17 @@ def drain(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    trail: Trail | None = app.state.trail
+    if trail is not None:
+        trail.start()
     app.state.engine.start()
     loading = asyncio.create_task(_load(app))
     yield
     drain(app)
     await loading
     await asyncio.to_thread(app.state.engine.stop)
+    if trail is not None:
+        await asyncio.to_thread(trail.stop)
 
 
 async def _load(app: FastAPI) -> None:

@@ -1,4 +1,6 @@
-"""What happens around every request: its id, its log line, its latency, its last resort; and its body's bounds."""
+"""What happens around every request: its id, its log line, its latency, its headers, its last resort; and its body's
+bounds.
+"""
 
 import asyncio
 import re
@@ -16,6 +18,14 @@ from service.telemetry import Telemetry, log
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context
 _UNLOGGED = ("/health/", "/metrics")  # asked every few seconds by machines
+# Of every answer that has none of its own: a browser is to run, frame, guess at and pass on nothing of it.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _CLIENT_GONE = 499  # nginx's number, in logs and metrics alone: nobody is there to be answered
 
 
@@ -41,7 +51,10 @@ class RequestContext:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
+                answered = MutableHeaders(scope=message)
+                answered["X-Request-ID"] = scope["request_id"]
+                for name, value in SECURITY_HEADERS.items():
+                    answered.setdefault(name, value)
             await send(message)
 
         try:

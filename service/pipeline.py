@@ -9,6 +9,8 @@ from model_store import audio
 from model_store.detector import Detector, Prepared, Score
 from model_store.manifest import OperatingPointName
 from service import schemas
+from service.access import Caller
+from service.audit import Trail, decision_of
 from service.engine import Engine
 from service.problems import ProblemError
 from service.settings import Settings
@@ -30,15 +32,23 @@ class Options:
 class Pipeline:
     """The stages, and the threads that decode."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, engine: Engine) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, engine: Engine, trail: Trail | None) -> None:
         self._telemetry = telemetry
         self._engine = engine
+        self._trail = trail
         self._limits = audio.Limits(max_seconds=settings.max_clip_seconds)
         self._deadline_seconds = settings.deadline_seconds
         self._decoders = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
 
     async def detect(
-        self, data: bytes, media_type: str | None, detector: Detector, options: Options, *, request_id: str
+        self,
+        data: bytes,
+        media_type: str | None,
+        detector: Detector,
+        options: Options,
+        *,
+        request_id: str,
+        caller: Caller | None = None,
     ) -> schemas.DetectResult:
         """Answer for one clip.
 
@@ -47,23 +57,28 @@ class Pipeline:
         AudioError
             The clip cannot be scored.
         ProblemError
-            ``overloaded`` or ``deadline_exceeded``.
+            ``overloaded``, ``deadline_exceeded`` or ``audit_unavailable``.
         """
         with self._engine.admitted():
             try:
                 async with asyncio.timeout(self._deadline_seconds):
-                    result = await self._detect(data, media_type, detector, options, request_id=request_id)
+                    result, signed = await self._detect(data, media_type, detector, options, request_id=request_id)
             except TimeoutError:
                 rule = f"A clip is scored within {self._deadline_seconds:g} s of its arrival"
                 raise ProblemError("deadline_exceeded", f"{rule}. Received: one that was not.") from None
+        if self._trail is not None:
+            key = caller.key.id if caller is not None else None
+            self._trail.record(decision_of(result, key=key, asked_channel=options.channel, audio=signed))
         self._count(result)
+        if caller is not None:
+            caller.charge(result.audio.duration_seconds)
         return result
 
     async def _detect(
         self, data: bytes, media_type: str | None, detector: Detector, options: Options, *, request_id: str
-    ) -> schemas.DetectResult:
+    ) -> tuple[schemas.DetectResult, str]:
         arrived = time.perf_counter()
-        clip, prepared, decode_seconds = await asyncio.get_running_loop().run_in_executor(
+        clip, prepared, signed, decode_seconds = await asyncio.get_running_loop().run_in_executor(
             self._decoders, self._prepare, data, media_type, detector, options.channel
         )
         scored = await self._engine.score(detector, list(prepared.values()))
@@ -75,11 +90,11 @@ class Pipeline:
             infer=round(1e3 * scored.infer_seconds, 3),
         )
         scores = dict(zip(prepared, scored.scores, strict=True))
-        return _answer(clip, scores, detector, options, timing, request_id=request_id)
+        return _answer(clip, scores, detector, options, timing, request_id=request_id), signed
 
     def _prepare(
         self, data: bytes, media_type: str | None, detector: Detector, channel: int | None
-    ) -> tuple[audio.Clip, dict[int, Prepared], float]:
+    ) -> tuple[audio.Clip, dict[int, Prepared], str, float]:
         begun = time.perf_counter()
         clip = audio.decode(
             data,
@@ -92,9 +107,10 @@ class Pipeline:
             which: detector.prepare(waveform, coded=clip.coded, clipped_fraction=clip.clipped_fractions[which])
             for which, waveform in clip.waveforms.items()
         }
+        signed = self._trail.key.of_audio(data) if self._trail is not None else ""
         seconds = time.perf_counter() - begun
         self._telemetry.stages.labels("decode").observe(seconds)
-        return clip, prepared, seconds
+        return clip, prepared, signed, seconds
 
     def _count(self, result: schemas.DetectResult) -> None:
         labels = (result.model.family, str(result.model.version))

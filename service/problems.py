@@ -17,6 +17,9 @@ MEDIA_TYPE = "application/problem+json"
 # code: (status, title). Codes are part of the contract: they are added, never changed.
 CODES: dict[str, tuple[int, str]] = {
     "malformed_request": (400, "The request cannot be parsed."),
+    "missing_key": (401, "The request has no key."),
+    "invalid_key": (401, "The request's key opens nothing here."),
+    "missing_scope": (403, "The request's key is not for this."),
     "not_found": (404, "There is nothing here."),
     "unknown_model": (404, "No such model is loaded."),
     "method_not_allowed": (405, "This route does not take this method."),
@@ -32,8 +35,10 @@ CODES: dict[str, tuple[int, str]] = {
     "undecodable": (422, "The audio cannot be decoded."),
     "invalid_parameter": (422, "A parameter is missing or out of range."),
     "overloaded": (429, "The service is at its limit."),
+    "rate_limited": (429, "The client has asked for more than its share."),
     "internal_error": (500, "Something went wrong here."),
     "not_ready": (503, "The service is not ready, or is draining."),
+    "audit_unavailable": (503, "The audit trail cannot be written."),
     "deadline_exceeded": (504, "The request was not done in time."),
 }
 

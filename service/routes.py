@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from model_store.manifest import OperatingPointName
 from service import problems, schemas
+from service.access import ACCESS_PROBLEMS, needs
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
 from service.document import examples
 from service.pipeline import Options, Pipeline
@@ -31,11 +32,14 @@ _AUDIO_PROBLEMS = (
     "undecodable",
 )
 _REQUEST_PROBLEMS = (
+    *ACCESS_PROBLEMS,
+    "rate_limited",
     "malformed_request",
     "unknown_model",
     "body_too_large",
     "invalid_parameter",
     "not_ready",
+    "audit_unavailable",
     "deadline_exceeded",
 )
 
@@ -92,6 +96,7 @@ async def options(
 
 @router.post(
     "/detect",
+    dependencies=[Depends(needs("detect"))],
     response_model=schemas.DetectResult,
     responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS, "overloaded")
     | examples("telephone", "silence", "two_channels"),
@@ -113,7 +118,14 @@ async def detect(
     """Score one clip: the multipart field `file`, or the audio itself as the body."""
     data, media_type = await read_clip(request)
     pipeline: Pipeline = request.app.state.pipeline
-    work = pipeline.detect(data, media_type, model.detector, wanted, request_id=request.scope["request_id"])
+    work = pipeline.detect(
+        data,
+        media_type,
+        model.detector,
+        wanted,
+        request_id=request.scope["request_id"],
+        caller=request.scope["caller"],
+    )
     result = await _while_connected(request, work)
     request.scope["log"] |= {"verdict": result.verdict, "model": model.detector.manifest.name}
     return Response(result.model_dump_json(), media_type="application/json")
@@ -121,6 +133,7 @@ async def detect(
 
 @router.post(
     "/batch",
+    dependencies=[Depends(needs("batch"))],
     response_model=schemas.BatchResult,
     responses=problems.responses(*_REQUEST_PROBLEMS)
     | examples("batch", content={NDJSON: {"schema": {"$ref": "#/components/schemas/BatchItem"}}}),
@@ -145,7 +158,14 @@ async def batch(
             data, media_type = clips[index]
             clips[index] = (b"", None)  # once scored, it need not be kept for the others
             try:
-                result = await state.pipeline.detect(data, media_type, model.detector, wanted, request_id=request_id)
+                result = await state.pipeline.detect(
+                    data,
+                    media_type,
+                    model.detector,
+                    wanted,
+                    request_id=request_id,
+                    caller=request.scope["caller"],
+                )
                 return schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
                 problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
@@ -158,7 +178,7 @@ async def batch(
     return Response(body.model_dump_json(), media_type="application/json")
 
 
-@router.get("/models", responses=problems.responses("not_ready"))
+@router.get("/models", dependencies=[Depends(needs(None))], responses=problems.responses("not_ready", *ACCESS_PROBLEMS))
 async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.ModelList:
     """What is loaded; the default first."""
     found = []
@@ -182,7 +202,8 @@ async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> sch
 
 @router.get(
     "/models/{family}/versions/{version}",
-    responses=problems.responses("unknown_model", "not_ready", "invalid_parameter"),
+    dependencies=[Depends(needs(None))],
+    responses=problems.responses("unknown_model", "not_ready", "invalid_parameter", *ACCESS_PROBLEMS),
 )
 async def model_version(
     family: str,
@@ -213,8 +234,10 @@ async def ready(request: Request) -> schemas.Health:
 
 @router.get(
     "/metrics",
+    dependencies=[Depends(needs("metrics"))],
     response_class=Response,
-    responses={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
+    responses=problems.responses(*ACCESS_PROBLEMS)
+    | {200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
 )
 async def metrics(request: Request) -> Response:
     """Metrics, for Prometheus to scrape."""

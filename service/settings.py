@@ -45,6 +45,15 @@ class Settings(BaseSettings):
         default_factory=available_cores, ge=1, description="threads that decode, and threads of a detector's call"
     )
 
+    keys: Path | None = Field(default=None, description="file of API keys, read again when it changes")
+    audit_dir: Path | None = Field(default=None, description="folder of the audit trail")
+    audit_key_file: Path | None = Field(default=None, description="file of 32 random bytes or more: the trail's key")
+    audit_required: bool = Field(default=True, description="503 for a decision that the trail cannot take")
+    audit_sync_seconds: _Seconds = Field(
+        default=1.0, ge=0, description="seconds between having the disk keep the trail and signing it"
+    )
+    audit_file_bytes: int = Field(default=64 << 20, ge=1, description="bytes of a file of the trail, before the next")
+
     @field_validator("models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -56,6 +65,6 @@ def table() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
         default = "the cores" if field.default_factory else field.default
-        text = ",".join(default) if isinstance(default, tuple) else default
+        text = ",".join(default) if isinstance(default, tuple) else "none" if default is None else default
         lines.append(f"  BONAFIDE_{name.upper():18} {field.description} (default: {text})")
     return "\n".join(lines)

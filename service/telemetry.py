@@ -66,6 +66,27 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self.key_requests = Counter(
+            "bonafide_key_requests", "Requests with a live key, by its id.", ("key",), registry=self.registry
+        )
+        self.key_limited = Counter(
+            "bonafide_key_limited", "Requests refused as over the client's rate.", ("key",), registry=self.registry
+        )
+        self.key_audio = Counter(
+            "bonafide_key_audio_seconds", "Seconds of audio scored for a key.", ("key",), registry=self.registry
+        )
+        self.keys_stale = Gauge(
+            "bonafide_keys_stale", "1 while the keys file cannot be used and older keys are.", registry=self.registry
+        )
+
+        self.audit_lines = Counter("bonafide_audit_lines", "Decisions in the audit trail.", registry=self.registry)
+        self.audit_unwritten = Counter(
+            "bonafide_audit_unwritten", "Decisions that the audit trail could not take.", registry=self.registry
+        )
+        self.audit_failing = Gauge(
+            "bonafide_audit_failing", "1 while the audit trail cannot be written.", registry=self.registry
+        )
+
     def loaded(self, manifest: Manifest) -> None:
         """Count a detector that has been loaded."""
         self.model_info.labels(manifest.family, str(manifest.version), manifest.sha256).set(1)

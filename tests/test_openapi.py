@@ -11,6 +11,7 @@ import pytest
 
 from openapi.__main__ import DOCUMENT, REQUEST_ID, text
 from service import schemas
+from service.access import ACCESS_PROBLEMS
 from service.app import create_app
 from service.problems import CODES, MEDIA_TYPE, Problem
 from service.routes import NDJSON
@@ -126,7 +127,8 @@ def test_every_problem_that_a_route_answers_with_is_documented(document: dict[st
     ("path", "method", "codes"),
     [
         ("/detect", "POST", set(CODES) - {"not_found", "method_not_allowed"}),
-        ("/models", "GET", {"not_ready", "internal_error"}),
+        ("/models", "GET", {"not_ready", "internal_error", *ACCESS_PROBLEMS}),
+        ("/metrics", "GET", {"internal_error", *ACCESS_PROBLEMS}),
         ("/health/ready", "GET", {"not_ready", "internal_error"}),
         ("/health/live", "GET", {"internal_error"}),
     ],
@@ -139,6 +141,14 @@ def test_every_answer_has_a_request_id(document: dict[str, Any]) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             assert all("X-Request-ID" in answer["headers"] for answer in operation["responses"].values())
+
+
+def test_a_key_is_described_where_one_may_be_asked_for(document: dict[str, Any]) -> None:
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+    for path in ROUTES:
+        for operation in document["paths"][path].values():
+            asked = [] if path.startswith("/health/") else [{"bearer": []}, {"header": []}, {}]
+            assert operation.get("security", []) == asked, path
 
 
 def test_bodies_are_described(document: dict[str, Any]) -> None:

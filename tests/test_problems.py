@@ -103,7 +103,11 @@ REQUESTS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_parameter", "GET", "/models/simple_cnn/versions/one", {}),
     ("invalid_parameter", "GET", "/models/simple_cnn/versions/0", {}),
 ]
-ELSEWHERE = {"body_too_large", "overloaded", "internal_error", "not_ready", "deadline_exceeded"}  # further down
+KEYS = {"missing_key", "invalid_key", "missing_scope", "rate_limited"}  # test_access
+TRAIL = {"audit_unavailable"}  # test_audit_trail
+ELSEWHERE = (
+    {"body_too_large", "overloaded", "internal_error", "not_ready", "deadline_exceeded"} | KEYS | TRAIL
+)  # further down
 
 
 @pytest.mark.parametrize(("code", "method", "path", "request_"), REQUESTS, ids=[f"{r[0]}-{r[2]}" for r in REQUESTS])
