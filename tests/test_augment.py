@@ -2,7 +2,6 @@
 
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.test_channels import SPEECH, band_power, lag
 from training import augment, dataset
 from training.channels import CHANNELS, TRAINING_CODECS
-from training.config import AugmentConfig, Config, InputConfig
+from training.config import AugmentConfig, Config, FitConfig, InputConfig
 from training.corpus import Utterance
 
 RATE = 16_000
@@ -67,18 +66,23 @@ def test_silence_and_a_short_window_stay_finite(name: str) -> None:
         assert changed(SPEECH[:1_601], config, seed).shape == (1_601,)
 
 
-def test_no_change_knows_a_label(tmp_path: Path) -> None:
-    """By its signature; and in the dataset, where the same samples of either class make the same window."""
+def test_no_change_knows_a_label() -> None:
+    """By its signature; and in a batch, where an original and a copy of the same samples make the same window."""
     assert set(inspect.signature(augment.augment).parameters) == {"waveform", "config", "rng", "sample_rate"}
-    config = Config(augment=EVERYTHING, input=InputConfig(window_seconds=1.0))
+    fit = FitConfig(pairs=0.5, batch_size=4, epoch_windows=4)
+    config = Config(augment=EVERYTHING, input=InputConfig(window_seconds=1.0), fit=fit)
     samples = np.round(SPEECH * 32_767).astype(np.int16)
-    windows = [
-        dataset._training_window(
-            dataset.Recording(Utterance("S1", "U1", attack, key, tmp_path), samples), config, np.random.default_rng(0)
+    clips = (("U1", "bonafide", None), ("U1-1", "spoof", "U1"), ("U2", "spoof", None))
+    recordings = [
+        dataset.Recording(
+            Utterance("S1", name, None if key == "bonafide" else "A01", key, source=source), "made", samples
         )
-        for attack, key in ((None, "bonafide"), ("A01", "spoof"))
+        for name, key, source in clips
     ]
-    assert np.array_equal(*windows)
+    ((windows, labels),) = dataset.batches(recordings, config, epoch=0)
+    assert labels[:2, 0].tolist() == [1.0, 0.0]
+    assert np.array_equal(windows[0], windows[1])
+    assert not np.array_equal(windows[2], windows[3])  # no pair: each is changed in its own way
 
 
 def test_worker_threads_make_what_one_thread_makes() -> None:

@@ -78,13 +78,3 @@ def test_clipping_takes_1_to_12_db_from_the_peak_by_cutting_or_bending() -> None
         assert 1 < lowered < 13  # a tangent's peak lies below the ceiling
         assert np.array_equal(np.sign(window), np.sign(TONE))
     assert 15 < sum(cut) < 45
-
-
-def test_mask_silences_a_stretch_and_a_band() -> None:
-    masked = changes.mask(NOISE, rng(1))
-    silent = masked == 0
-    assert 0 < silent.sum() <= 0.2 * NOISE.size
-    whole = masked[: np.argmax(silent)] if np.argmax(silent) > RATE else masked[NOISE.size - np.argmax(silent[::-1]) :]
-    spectrum = np.abs(np.fft.rfft(whole * np.hanning(whole.size))) ** 2
-    bands = spectrum[: spectrum.size // 40 * 40].reshape(40, -1).mean(axis=1)
-    assert 1 <= (bands < 1e-2 * np.median(bands)).sum() <= 8

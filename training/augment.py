@@ -49,7 +49,6 @@ def augment(waveform: Waveform, config: AugmentConfig, rng: np.random.Generator,
         (config.narrowband, partial(narrowband, sample_rate=sample_rate)),
         (config.codec, partial(codec, sample_rate=sample_rate, names=config.codecs)),
         (config.packet_loss, partial(packet_loss, sample_rate=sample_rate)),
-        (config.mask, changes.mask),
     )
     for probability, change in steps:
         if probability > 0 and rng.random() < probability:

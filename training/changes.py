@@ -66,16 +66,3 @@ def clip(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     if rng.random() < 0.5:
         return np.clip(waveform, -ceiling, ceiling)
     return np.asarray(np.tanh(waveform / ceiling) * ceiling, np.float32)
-
-
-def mask(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """Silence a random band of the spectrum (1/5 of it at most) and a random stretch of time (1/5 at most)."""
-    spectrum = np.fft.rfft(waveform)
-    width = int(rng.uniform(0, 0.2) * spectrum.size)
-    first = rng.integers(0, spectrum.size - width)
-    spectrum[first : first + width] = 0
-    masked = np.fft.irfft(spectrum, waveform.size).astype(np.float32)
-    width = int(rng.uniform(0, 0.2) * waveform.size)
-    first = rng.integers(0, waveform.size - width)
-    masked[first : first + width] = 0
-    return masked

@@ -78,7 +78,6 @@ class AugmentConfig(_Part):
         default=TRAINING_CODECS, min_length=1, description="names of training/channels.py, each as likely"
     )
     packet_loss: float = Field(default=0.0, description="1 to 15 % of packets lost, half of them concealed")
-    mask: float = Field(default=0.0, description="a band and a stretch of the window replaced by silence")
 
     @field_validator("codecs")
     @classmethod
