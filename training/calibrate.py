@@ -49,8 +49,9 @@ def fit_lines(trials: Sequence[Trial], *, fitted_on: str) -> dict[ChannelClass, 
 
     Bonafide and spoof weigh the same in each class, so that the prior of the dev set does not enter (Brümmer & du
     Preez 2006), and so do the attacks among the spoofs, so that the one with the most clips does not decide. An
-    utterance that was heard through several channels counts once in all. A detector that tells nothing would
-    get a slope of 0; it is kept above, since a score has to rise with its logit.
+    utterance that was heard through several channels counts once in all. A key that n utterances have is believed to
+    n + 1 in n + 2 (Platt 1999): classes that do not overlap at all would otherwise get a slope without bound. A detector
+    that tells nothing would get a slope of 0; it is kept above, since a score has to rise with its logit.
 
     Parameters
     ----------
@@ -64,7 +65,14 @@ def fit_lines(trials: Sequence[Trial], *, fitted_on: str) -> dict[ChannelClass, 
     )
     # With C = 1 the prior of each weight is the standard normal, and the feature's factor the standard deviation.
     model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=1_000)
-    model.fit(features, keys, sample_weight=_weights(trials))
+    weights = _weights(trials)
+    heard = [len({t.utterance for t in trials if t.key == key}) for key in KEYS]
+    doubt = np.where(keys, *(1 / (count + 2) for count in heard))
+    model.fit(
+        np.vstack([features, features]),
+        np.concatenate([keys, ~keys]),
+        sample_weight=np.concatenate([weights * (1 - doubt), weights * doubt]),
+    )
     shared, *deviations = model.coef_[0]
     offsets, slopes = np.split(np.array(deviations), 2)
     return {
