@@ -50,8 +50,8 @@ def fit_lines(trials: Sequence[Trial], *, fitted_on: str) -> dict[ChannelClass, 
     Bonafide and spoof weigh the same in each class, so that the prior of the dev set does not enter (Brümmer & du
     Preez 2006), and so do the attacks among the spoofs, so that the one with the most clips does not decide. An
     utterance that was heard through several channels counts once in all. A key that n utterances have is believed to
-    n + 1 in n + 2 (Platt 1999): classes that do not overlap at all would otherwise get a slope without bound. A detector
-    that tells nothing would get a slope of 0; it is kept above, since a score has to rise with its logit.
+    n + 1 in n + 2 (Platt 1999): classes that do not overlap at all would otherwise get a slope without bound. A
+    detector that tells nothing would get a slope of 0; it is kept above, since a score has to rise with its logit.
 
     Parameters
     ----------
