@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a minute instead of five")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
     parser.add_argument("--store", type=Path, default=DEFAULT_ROOT, help="folder of the model store")
-    parser.add_argument("--model", default="simple_cnn", help="family or family@version")
+    parser.add_argument("--model", default="duo", help="family or family@version")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()

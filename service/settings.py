@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     store: Path = Field(default=DEFAULT_ROOT, description="folder of the model store")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("simple_cnn",),
+        default=("duo",),
         min_length=1,
         description="family or family@version, separated by commas; the first is the default of a request",
     )
