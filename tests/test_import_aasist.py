@@ -66,7 +66,7 @@ def test_with_a_corpus_it_is_calibrated_on_dev(made: Path) -> None:
     manifest = verify(folder)
     assert {line.fitted_on for line in manifest.output.calibration.values()} == {
         # A02 is one of ASVspoof 2019's
-        f"made, dev, {' and '.join(publish.CHANNELS)}: 4 bonafide clips, 4 spoofs of 1 attacks also in training"
+        f"made, dev, {' and '.join(publish.FITTED)}: 4 bonafide clips, 4 spoofs of 1 attacks also in training"
     }
     assert set(manifest.metrics["made"]) == {"dev"}
     assert set(manifest.data[1].protocols) == {"dev"}
