@@ -26,8 +26,10 @@ CLIP = clip(speech(seconds=2, sample_rate=8_000), sample_rate=8_000)
 
 
 def environment(**settings: object) -> dict[str, str]:
+    """For a store that tests have made, unless `settings` says otherwise."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BONAFIDE_")}
-    return kept | {f"BONAFIDE_{name.upper()}": str(value) for name, value in settings.items()}
+    given = {"models": "simple_cnn", **settings}
+    return kept | {f"BONAFIDE_{name.upper()}": str(value) for name, value in given.items()}
 
 
 def run(*arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":

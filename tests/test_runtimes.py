@@ -121,7 +121,7 @@ def test_it_is_served_without_tensorflow(store: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from service.registry import Registry; from service.settings import Settings; "
         "from service.telemetry import Telemetry; "
-        f"Registry.load(Settings(store={str(store)!r}, runtime='onnx'), Telemetry()); "
+        f"Registry.load(Settings(store={str(store)!r}, models='simple_cnn', runtime='onnx'), Telemetry()); "
         "print(*[name in sys.modules for name in ('onnxruntime', 'tensorflow', 'keras')])"
     )
     done = subprocess.run(
