@@ -10,6 +10,7 @@ from training import dataset, fit
 from training.config import AugmentConfig, BranchConfig, Config, FitConfig, FrontEndConfig, InputConfig
 from training.corpus import Utterance
 from training.dataset import Recording
+from training.muon import ConvolutionMuon
 
 RATE = 16_000
 BRANCH = BranchConfig(
@@ -110,6 +111,16 @@ def test_mixing_blends_windows_and_labels_alike() -> None:
     same = dataset.mix(waveforms, labels, rng, share=0.0)
     assert same[0] is waveforms
     assert same[1] is labels
+
+
+def test_a_run_by_muon_is_gone_on_with(tmp_path: Path, corpus: dict[str, list[Recording]]) -> None:
+    muon = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"optimizer": "muon", "epochs": 2})})
+    fit.fit(muon, [], tmp_path)
+    learner = fit.read_learner(tmp_path / "last.keras", muon)
+    assert isinstance(learner.optimizer, ConvolutionMuon)
+    assert int(learner.optimizer.iterations) == 12
+    kernel = next(v for v in learner.optimizer.variables if v.shape == (3, 3, 4, 4) and "momentum" in v.path)
+    assert np.abs(kernel.numpy()).max() > 0
 
 
 def test_the_average_of_the_weights_is_lent_and_given_back(corpus: dict[str, list[Recording]]) -> None:

@@ -42,3 +42,8 @@ def test_attacks_of_training_do_not_count_where_there_are_others() -> None:
 
 def test_sums_that_tell_nothing_are_means() -> None:
     assert weigh(np.stack([-noisy(0.1)] * 2, axis=1), CLIPS, training_attacks=set()) == [0.5, 0.5]
+
+
+def test_branches_may_weigh_alike_whatever_they_know() -> None:
+    both = np.stack([noisy(0.1), noisy(5.0)], axis=1)
+    assert weigh(both, CLIPS, training_attacks=set(), alike=True) == [0.5, 0.5]

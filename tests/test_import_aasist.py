@@ -18,7 +18,7 @@ from tests.checkpoints import made_aasist, write_checkpoint
 from tests.made_store import make_corpus, speech
 from tests.serving import serving
 from tests.test_aasist import TINY
-from training import import_aasist, publish
+from training import import_aasist, output
 from training.__main__ import main
 from training.checkpoint import read_checkpoint
 from training.corpus import read_partition
@@ -66,7 +66,7 @@ def test_with_a_corpus_it_is_calibrated_on_dev(made: Path) -> None:
     manifest = verify(folder)
     assert {line.fitted_on for line in manifest.output.calibration.values()} == {
         # A02 is one of ASVspoof 2019's
-        f"made, dev, {' and '.join(publish.FITTED)}: 4 bonafide clips, 4 spoofs of 1 attacks also in training"
+        f"made, dev, {' and '.join(output.FITTED)}: 4 bonafide clips, 4 spoofs of 1 attacks also in training"
     }
     assert set(manifest.metrics["made"]) == {"dev"}
     assert set(manifest.data[1].protocols) == {"dev"}

@@ -1,4 +1,4 @@
-"""python -m training explore | synthesise | train | publish | import-aasist | score | evaluate | report | metrics"""
+"""python -m training explore | synthesise | folds | train | publish | score | evaluate | report | metrics | ..."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ from training.corpus import CorpusError
 COMMANDS = {
     "explore": ("training.explore", "look at a corpus: what is in it, and what could be a shortcut"),
     "synthesise": ("training.synthesise", "make spoofs of the bonafide clips of train, by vocoders"),
+    "folds": ("training.folds", "hold out attacks and speakers of a corpus in turn, as corpora of links"),
     "train": ("training.train", "learn from train, choose on dev"),
     "fuse": ("training.fuse", "put the branches of several runs in one model"),
     "ablate": ("training.ablate", "train variations of a recipe with several seeds, and tabulate what each bought"),

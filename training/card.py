@@ -7,6 +7,7 @@ from model_store.manifest import Manifest, OperatingPoint, Output, Pooling
 
 # What a manifest's metrics hold besides corpora.
 HISTORY, GATE = "history", "gate"
+HELD_OUT = "held out"  # in the place of a partition: clips that models of the same recipe had not learned from
 
 _POOLED: dict[Pooling, str] = {"speech_weighted_mean": "mean", "speech_weighted_soft_minimum": "soft minimum"}
 
@@ -37,10 +38,10 @@ def card(manifest: Manifest, *, limits: str) -> str:
             "fewer than ten speakers are named. Cllr is what the scores cost in bits, and its minimum what they would "
             "cost if they were calibrated on these clips in hindsight. DCF is the normalised cost of deciding as the "
             "scores say where 5 % of the clips are spoofs and a false accept costs ten times a false reject "
-            "(ASVspoof 5), and its minimum what the best threshold would cost. Dev chose the weights of the branches, "
-            "the calibration and the thresholds; eval chose nothing. Figures on one corpus say little about another: "
-            "detectors of this size, trained on little, do much worse on systems, languages and channels that they "
-            "have not met."
+            "(ASVspoof 5), and its minimum what the best threshold would cost. Dev, and what was *held out* of "
+            "training in turn, chose the calibration and the thresholds; eval chose nothing. Figures on one corpus say "
+            "little about another: detectors of this size, trained on little, do much worse on systems, languages and "
+            "channels that they have not met."
         ),
         "## Operating points",
         _operating_points(manifest),
@@ -155,7 +156,9 @@ def _gate(judged: dict[str, Any] | None) -> str:
     for name, measure in judged["measures"].items():
         value = "-" if measure["value"] is None else f"{measure['value']:.3g}"
         rows.append(f"| {name} | {value} | {measure['at_most']:g} | {measure['of']} |")
-    words = f"Measured on {judged['clips']} clips of dev; what moves is the verdict, in percent of the clips."
+    words = (
+        f"Measured on {judged['clips']} clips of dev and what was held out; percentages are of verdicts that change."
+    )
     if judged["waiver"] is not None:
         words += f" **It did not pass, and was published all the same: {judged['waiver']}**"
     return "\n".join([*rows, "", words])

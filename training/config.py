@@ -94,6 +94,7 @@ class FitConfig(_Part):
     epochs: int = 60
     epoch_windows: int | None = Field(default=None, gt=0, description="default: twice the clips of the smaller class")
     batch_size: int = Field(default=64, ge=4)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     loss: str = Field(default="cross_entropy", description="one of training/losses.py")
@@ -125,6 +126,9 @@ class Config(_Part):
 
     name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
+    fusion: Literal["fitted", "mean"] = Field(
+        default="fitted", description="weights of the branches: fitted on dev, or all alike"
+    )
     parts: tuple[dict[str, Any], ...] = Field(
         default=(), description="whole configurations of the runs that its branches come from, where there are several"
     )

@@ -25,11 +25,16 @@ from training.fusion import weigh
 from training.losses import LOSSES
 from training.metrics import equal_error_rate
 from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
+from training.muon import ConvolutionMuon
 from training.trials import Scores
 
 History = dict[str, list[float]]
 
 MODEL_FILE, LEARNER_FILE = "model.keras", "last.keras"
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adamw": keras.optimizers.AdamW,
+    "muon": ConvolutionMuon,
+}
 _PIECE = 32  # recordings scored in one call
 
 
@@ -92,7 +97,8 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
         branches = {name: fold(branch) for name, branch in branches_of(learner, config).items()}
         logits = clip_logits(make_logits(config, branches), dev, config)
         learned = {r.utterance.attack for r in train if r.utterance.attack}
-        weights = weigh(logits, [r.utterance for r in dev], training_attacks=learned)
+        utterances = [r.utterance for r in dev]
+        weights = weigh(logits, utterances, training_attacks=learned, alike=config.fusion == "mean")
         _replace(run / MODEL_FILE, make_artifact(config, branches, weights=weights).save)
     return run / MODEL_FILE
 
@@ -161,7 +167,8 @@ def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
 
 def read_learner(path: Path, config: Config) -> keras.Model:
     """What a run goes on from, with its optimizer."""
-    return keras.saving.load_model(path, custom_objects={"per_branch": per_branch(config)})
+    own = {"per_branch": per_branch(config), "ConvolutionMuon": ConvolutionMuon}
+    return keras.saving.load_model(path, custom_objects=own)
 
 
 def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:
@@ -175,7 +182,9 @@ def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:
     )
     reach = config.fit.averaging * steps * config.fit.epochs
     averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach} if reach > 1 else {}
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.fit.weight_decay, global_clipnorm=5.0, **averaging)
+    optimizer = OPTIMIZERS[config.fit.optimizer](
+        schedule, weight_decay=config.fit.weight_decay, global_clipnorm=5.0, **averaging
+    )
     learner.compile(optimizer=optimizer, loss=per_branch(config))
 
 

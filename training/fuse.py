@@ -57,7 +57,8 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = ()) -> Pat
     roots = [Path(c["path"]) for c in corpora]
     dev = dataset.load(roots, "dev", sample_rate=fused.input.sample_rate)
     logits = clip_logits(make_logits(fused, branches), dev, fused)
-    weights = weigh(logits, [r.utterance for r in dev], training_attacks=_learned(corpora))
+    utterances = [r.utterance for r in dev]
+    weights = weigh(logits, utterances, training_attacks=_learned(corpora), alike=fused.fusion == "mean")
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(fused.model_dump_json(indent=1))
     (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))

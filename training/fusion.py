@@ -12,9 +12,11 @@ _PRIOR = 1.0  # how strongly the branches' weights are held together: a dev set 
 
 
 def weigh(
-    logits: npt.NDArray[np.float64], utterances: Sequence[Utterance], *, training_attacks: set[str]
+    logits: npt.NDArray[np.float64], utterances: Sequence[Utterance], *, training_attacks: set[str], alike: bool = False
 ) -> list[float]:
     """Weights of a sum of logits, by logistic regression on attacks that training has not seen, where there are any.
+
+    Or of their mean, if they are to weigh `alike`.
 
     Every attack weighs the same, and so do both classes. No weight is negative: a branch that is right less often than
     the others is heard less, never contradicted. The weights are drawn to each other (ridge), so that of two branches
@@ -28,6 +30,9 @@ def weigh(
     -------
     A weight for each branch.
     """
+    branches = logits.shape[1]
+    if alike:
+        return [1 / branches] * branches
     attacks = np.array([u.attack or "" for u in utterances])
     new = np.array([attack not in training_attacks for attack in attacks])  # bonafide has none
     if not (attacks[new] != "").any():
@@ -44,7 +49,6 @@ def weigh(
         margin = signs * (logits @ weights + offset)
         return float(shares @ np.logaddexp(0, -margin) + _PRIOR * np.var(weights))
 
-    branches = logits.shape[1]
     found = minimize(
         cost, np.append(np.full(branches, 1 / branches), 0.0), bounds=[(0, None)] * branches + [(None, None)]
     )

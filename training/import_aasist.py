@@ -17,12 +17,13 @@ import numpy.typing as npt
 from model_store import manifest as m
 from model_store.detector import Detector
 from model_store.store import Store, sha256
-from training import publish
 from training.aasist import AASIST, AASIST_L, SAMPLE_RATE, SINC, WINDOW_SAMPLES, aasist
 from training.card import card
 from training.checkpoint import Tensors, read_checkpoint
 from training.config import Config, InputConfig
 from training.corpus import corpus_name, protocol_sha256
+from training.draft import TrainedOn, draft_manifest
+from training.output import Judged, figures_of, fit_output, hear
 from training.state_dict import CheckpointError
 
 SIZES: dict[str, dict[str, Any]] = {"aasist": AASIST, "aasist_l": AASIST_L}
@@ -68,11 +69,9 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
         name=family,
         input=InputConfig(window_seconds=WINDOW_SAMPLES / SAMPLE_RATE, hop_seconds=WINDOW_SAMPLES / 2 / SAMPLE_RATE),
     )
-    calibrated_on = [
-        publish.TrainedOn(corpus_name(path), path, {"dev": protocol_sha256(path, "dev")}) for path in corpora
-    ]
+    calibrated_on = [TrainedOn(corpus_name(path), path, {"dev": protocol_sha256(path, "dev")}) for path in corpora]
     licences = {corpus.name: "for the calibration alone; licence not stated" for corpus in calibrated_on}
-    draft = publish.draft_manifest(config, calibrated_on, licences)
+    draft = draft_manifest(config, calibrated_on, licences)
     draft = draft.model_copy(
         update={
             "input": draft.input.model_copy(update={"trim_below_db": None}),  # as its authors did
@@ -91,10 +90,10 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
         probe = draft.probe.model_copy(update={"logit": detector.probe_logit()})
         output, figures = draft.output, {}
         if corpora:
-            dev = {corpus.name: publish.hear(detector, corpus.path, "dev") for corpus in calibrated_on}
-            output = publish.fit_output(output, dev, learned=LEARNED_ATTACKS)
+            dev = {corpus.name: hear(detector, corpus.path, "dev") for corpus in calibrated_on}
+            output = fit_output(output, [Judged(f"{name}, dev", heard, LEARNED_ATTACKS) for name, heard in dev.items()])
             figures = {
-                name: {"dev": {channel: publish.figures_of(logits, output) for channel, logits in heard.items()}}
+                name: {"dev": {channel: figures_of(logits, output) for channel, logits in heard.items()}}
                 for name, heard in dev.items()
             }
 

@@ -80,13 +80,17 @@ def learned_attacks(manifest: Manifest, corpus: Path) -> set[str] | None:
 
     It is the one where its hash is in the manifest.
     """
-    if not _made_from(manifest, corpus, "train"):
+    pooled = _made_from(manifest, corpus, "dev", noted_as="pooled_dev")
+    if not pooled and not _made_from(manifest, corpus, "train"):
         return None
-    return attacks(read_protocol(protocol_path(corpus, "train")))
+    partitions: list[Partition] = ["train", "dev"] if pooled else ["train"]
+    return {a for p in partitions for a in attacks(read_protocol(protocol_path(corpus, p)))}
 
 
 def role(manifest: Manifest, corpus: Path, partition: Partition) -> str:
     """What a partition had to do with the model."""
+    if _made_from(manifest, corpus, partition, noted_as=f"pooled_{partition}"):
+        return "was learned from"
     if _made_from(manifest, corpus, partition):
         return (
             "chose what training kept, the calibration and the thresholds" if partition == "dev" else "was learned from"
@@ -156,9 +160,9 @@ def _timed(call: Callable[[], Any], *, repeats: int) -> dict[str, float]:
     return {"median": float(np.median(taken)), "lowest": min(taken), "highest": max(taken)}
 
 
-def _made_from(manifest: Manifest, corpus: Path, partition: Partition) -> bool:
+def _made_from(manifest: Manifest, corpus: Path, partition: Partition, *, noted_as: str | None = None) -> bool:
     digest = _digest(corpus, partition)
-    return digest is not None and any(c.protocols.get(partition) == digest for c in manifest.data)
+    return digest is not None and any(c.protocols.get(noted_as or partition) == digest for c in manifest.data)
 
 
 def _digest(corpus: Path, partition: Partition) -> str | None:

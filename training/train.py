@@ -12,6 +12,7 @@ import tensorflow as tf
 from training import config
 from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
 from training.fit import LEARNER_FILE, fit
+from training.folds import POOLED_FILE
 
 CORPORA_FILE = "corpora.json"
 
@@ -39,16 +40,7 @@ def run(args: argparse.Namespace) -> int:
     _leave_a_core_to_the_loader()
     args.out.mkdir(parents=True, exist_ok=True)
     corpora = [
-        {
-            "name": corpus_name(path),
-            "path": str(path.resolve()),
-            "protocols": {
-                partition: protocol_sha256(path, partition)
-                for partition in PARTITIONS
-                if partition != "eval" and protocol_path(path, partition).exists()
-            },
-        }
-        for path in args.corpus
+        {"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in args.corpus
     ]
     (args.out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     if args.start is not None:
@@ -57,6 +49,14 @@ def run(args: argparse.Namespace) -> int:
     model = fit(chosen, args.corpus, args.out, start=args.start)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
+
+
+def _protocols(corpus: Path) -> dict[str, str]:
+    """What a run learns from and watches, by hash; ``pooled_dev`` is a dev that became a part of train."""
+    own = {p: protocol_sha256(corpus, p) for p in PARTITIONS if p != "eval" and protocol_path(corpus, p).exists()}
+    pooled = corpus / POOLED_FILE
+    earlier = json.loads(pooled.read_text(encoding="utf-8")) if pooled.exists() else {}
+    return own | {f"pooled_{partition}": digest for partition, digest in earlier.items()}
 
 
 def _leave_a_core_to_the_loader() -> None:

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from model_store.store import Store, verify
+from tests.corpora import make_corpus
+from tests.made_store import CONFIG
+from training.__main__ import main
+from training.corpus import Utterance, attacks, protocol_sha256, read_partition, write_protocol
+from training.folds import assign
+from training.model_facts import learned_attacks, role
+
+
+def utterances(*, speakers: int, kinds: int) -> list[Utterance]:
+    human = [Utterance(f"S{n}", f"B{n}_{i}", None, "bonafide") for n in range(speakers) for i in range(1 + n % 3)]
+    return human + [Utterance("T", f"P{n}_{i}", f"A{n}", "spoof") for n in range(kinds) for i in range(2 + n % 5)]
+
+
+def test_no_attack_and_no_speaker_is_in_two_folds_and_each_has_its_share() -> None:
+    made = utterances(speakers=40, kinds=15)
+    fold_of = assign(made, folds=3, seed=1)
+    for key, group in (("bonafide", "speaker"), ("spoof", "attack")):
+        folds = [{getattr(u, group) for u in made if u.key == key and fold_of[u.id] == fold} for fold in range(3)]
+        assert sum(map(len, folds)) == len(set().union(*folds))
+        counts = [sum(u.key == key and fold_of[u.id] == fold for u in made) for fold in range(3)]
+        assert max(counts) - min(counts) <= 6
+    assert assign(made, folds=3, seed=1) == fold_of
+    assert assign(made, folds=3, seed=2) != fold_of
+
+
+def test_each_fold_needs_an_attack_and_a_speaker_of_its_own() -> None:
+    with pytest.raises(ValueError, match="Received: 2 attacks"):
+        assign(utterances(speakers=5, kinds=2), folds=3, seed=0)
+    with pytest.raises(ValueError, match="Received: 2 bonafide speakers"):
+        assign(utterances(speakers=2, kinds=5), folds=3, seed=0)
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of three partitions and copies of two of its bonafide clips, in two folds."""
+    root = tmp_path_factory.mktemp("folds")
+    corpus = make_corpus(root / "made", partitions=("train", "dev", "eval"), attacks=("A01", "A02", "A03"))
+    copies = make_corpus(root / "copies", partitions=("train",))
+    originals = [u for u in read_partition(corpus, "train") if u.key == "bonafide"]
+    copied = [u for u in read_partition(copies, "train") if u.key == "spoof"]
+    write_protocol(
+        copies / "ASVspoof2019_LA_cm_protocols" / "ASVspoof2019.LA.cm.train.trn.txt",
+        (Utterance(o.speaker, c.id, "V01", "spoof", source=o.id) for o, c in zip(originals, copied, strict=True)),
+    )
+    command = ["folds", "--corpus", str(corpus), "--copies", str(copies), "--folds", "2"]
+    assert main([*command, "--out", str(root / "folds")]) == 0
+    assert main([*command, "--out", str(root / "folds")]) == 1  # something is in the way
+    return root
+
+
+def test_what_is_held_out_of_one_fold_is_learned_from_in_the_other(folds: Path) -> None:
+    whole = {u.id for part in ("train", "dev") for u in read_partition(folds / "made", part)}
+    held_out = []
+    for fold in ("1", "2"):
+        learned, dev = (read_partition(folds / "folds" / fold / "made", part) for part in ("train", "dev"))
+        assert {u.id for u in learned} | {u.id for u in dev} == whole
+        assert not attacks(learned) & attacks(dev)
+        assert not {u.speaker for u in learned if u.key == "bonafide"} & {u.speaker for u in dev if u.key == "bonafide"}
+        held_out += [u.id for u in dev]
+        copies = read_partition(folds / "folds" / fold / "copies", "train")
+        assert copies
+        assert {u.source for u in copies} <= {u.id for u in learned}
+    assert sorted(held_out) == sorted(whole)
+    together = folds / "folds" / "all"
+    assert {u.id for u in read_partition(together / "made", "train")} == whole
+    assert len(read_partition(together / "copies", "train")) == 12
+    assert protocol_sha256(together / "made", "eval") == protocol_sha256(folds / "made", "eval")
+
+
+def test_a_model_of_everything_is_calibrated_on_what_others_had_not_learned(folds: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(CONFIG.model_copy(update={"fusion": "mean"}).model_dump_json())
+    make_corpus(tmp_path / "beside", speakers=2, attacks=("B01",))
+
+    def train(fold: str, *overrides: str) -> None:
+        command = ["train", "--corpus", str(folds / "folds" / fold / "made"), "--corpus", str(tmp_path / "beside")]
+        command += ["--config", str(tmp_path / "config.json"), "--set", "fit.epochs=1", *overrides]
+        assert main([*command, "--out", str(tmp_path / fold)]) == 0
+
+    for fold in ("1", "2", "all"):
+        train(fold)
+    publish = ["publish", "--run", str(tmp_path / "all"), "--store", str(tmp_path / "store"), "--no-onnx"]
+    for fold in ("1", "2"):
+        publish += ["--held-out", str(tmp_path / fold)]
+    assert main([*publish, "--no-gate", "nobody will rely on it"]) == 0
+    manifest = verify(Store(tmp_path / "store").resolve("simple_cnn@1"))
+
+    on = manifest.output.operating_points["balanced"].measured_on
+    assert on.startswith("beside, dev and made, held out in turn, original and telephone and narrowband: ")
+    assert on.endswith(", 24 spoofs of 3 attacks not in training")  # beside's only attack is learned from
+    assert set(manifest.metrics["made"]) == {"held out", "eval"}
+    assert manifest.metrics["made"]["held out"]["gsm"]["trials"]["spoof"] == 24
+    assert role(manifest, folds / "made", "dev") == "was learned from"
+    assert role(manifest, folds / "made", "eval") == "chose nothing"
+    assert learned_attacks(manifest, folds / "made") == {"A01", "A02", "A03"}
+
+    other = json.loads((tmp_path / "1" / "config.json").read_text())
+    other["fit"]["seed"] = 7
+    (tmp_path / "1" / "config.json").write_text(json.dumps(other))
+    assert main([*publish, "--no-gate", "nobody will rely on it"]) == 1  # of another recipe
