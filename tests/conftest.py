@@ -35,6 +35,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def light_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of ``light@1``, for the onnx runtime, which loads in no time. Not to be changed."""
+    from tests.light_store import make_light_store  # noqa: PLC0415 (imports onnx)
+
+    return make_light_store(tmp_path_factory.mktemp("light"))
+
+
+@pytest.fixture(scope="session")
 def client(store: Path) -> Iterator[Client]:
     """A client of an app with default settings that has loaded both families and is ready."""
     with serving(store, models="simple_cnn,other_cnn") as ready:

@@ -8,17 +8,15 @@ import json
 from pathlib import Path
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from tests.signals import RATE, speech
 from training.config import BranchConfig, Config, FitConfig, FrontEndConfig, InputConfig
 from training.fit import fit
 from training.model import FUSION
 from training.publish import publish
 from training.train import CORPORA_FILE
 
-RATE = 16_000
 CONFIG = Config(
     branches={
         "main": BranchConfig(
@@ -29,24 +27,6 @@ CONFIG = Config(
     fit=FitConfig(epochs=3, batch_size=4, learning_rate=1e-2, averaging=0.0),
 )
 LOUDER = 20.0  # so little training leaves logits near each other, and a calibration that magnifies rounding errors
-
-
-def speech(
-    *, seconds: float, pitch_hz: float = 120.0, tilt: float = 1.0, seed: int = 0, sample_rate: int = RATE
-) -> npt.NDArray[np.float64]:
-    """What passes for speech: harmonics of a wandering pitch, in syllables, with a breath of noise; (n,), ±0.5.
-
-    The higher the tilt, the darker the voice.
-    """
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(seconds * sample_rate)) / sample_rate
-    pitch = pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * (0.7 * t + rng.random())))
-    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
-    count = int(min(3_500.0, 0.45 * sample_rate) / (1.2 * pitch_hz))
-    buzz = sum(np.cos(k * phase + rng.random()) / k**tilt for k in range(1, count))
-    syllables = np.clip(np.sin(2 * np.pi * (3 * t + rng.random())), 0.02, 1)
-    signal = buzz * syllables
-    return np.asarray(0.5 * signal / np.abs(signal).max() + 1e-4 * rng.standard_normal(t.size))
 
 
 def make_store(root: Path) -> Path:

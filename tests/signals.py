@@ -13,11 +13,31 @@ import soundfile
 
 Signal = npt.NDArray[np.float64]
 
+RATE = 16_000
+
 
 def sweep(*, sample_rate: int, seconds: float = 1.0, low_hz: float = 200.0, high_hz: float = 1500.0) -> Signal:
     """A sine whose pitch rises: unlike a steady one, it matches itself at one lag only."""
     t = np.arange(round(sample_rate * seconds)) / sample_rate
     return 0.5 * np.sin(2 * np.pi * (low_hz * t + (high_hz - low_hz) / (2 * seconds) * t**2))
+
+
+def speech(
+    *, seconds: float, pitch_hz: float = 120.0, tilt: float = 1.0, seed: int = 0, sample_rate: int = RATE
+) -> Signal:
+    """What passes for speech: harmonics of a wandering pitch, in syllables, with a breath of noise; (n,), ±0.5.
+
+    The higher the tilt, the darker the voice.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    pitch = pitch_hz * (1 + 0.1 * np.sin(2 * np.pi * (0.7 * t + rng.random())))
+    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
+    count = int(min(3_500.0, 0.45 * sample_rate) / (1.2 * pitch_hz))
+    buzz = sum(np.cos(k * phase + rng.random()) / k**tilt for k in range(1, count))
+    syllables = np.clip(np.sin(2 * np.pi * (3 * t + rng.random())), 0.02, 1)
+    signal = buzz * syllables
+    return np.asarray(0.5 * signal / np.abs(signal).max() + 1e-4 * rng.standard_normal(t.size))
 
 
 def clip(signal: npt.ArrayLike, *, sample_rate: int, container: str = "WAV", codec: str = "PCM_16") -> bytes:

@@ -15,9 +15,8 @@ from fastapi.routing import APIRoute
 from service import keys, pages
 from service.app import create_app
 from service.routes import router
-from tests.made_store import speech
 from tests.serving import Client, serving, settings
-from tests.signals import clip
+from tests.signals import clip, speech
 from tests.test_problems import check
 
 CLIP = clip(speech(seconds=1.5, sample_rate=8_000), sample_rate=8_000)

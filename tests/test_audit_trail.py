@@ -21,9 +21,8 @@ from service.audit_files import Files
 from service.chain import AuditError, AuditKey
 from service.chain_check import verify
 from service.telemetry import Telemetry
-from tests.made_store import speech
 from tests.serving import Client, serving, settings
-from tests.signals import clip
+from tests.signals import clip, speech
 from tests.test_problems import check
 
 CLIP = clip(speech(seconds=1.5, sample_rate=8_000), sample_rate=8_000)

@@ -13,9 +13,8 @@ import pytest
 
 from model_store.detector import Detector
 from service import bodies
-from tests.made_store import speech
 from tests.serving import Client, serving
-from tests.signals import clip
+from tests.signals import clip, speech
 
 VOICES = [
     clip(

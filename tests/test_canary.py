@@ -12,8 +12,7 @@ import pytest
 from service import keys
 from service.chain import AuditKey
 from service.chain_check import verify
-from tests.made_store import speech
-from tests.signals import clip
+from tests.signals import clip, speech
 from tests.test_process import started
 
 CANARY = b"Canary-7f3a91-Serinus"

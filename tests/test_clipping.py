@@ -5,8 +5,7 @@ import pytest
 
 from model_store import audio
 from model_store.clipping import FlatTops
-from tests.made_store import speech
-from tests.signals import clip
+from tests.signals import clip, speech
 
 
 def fraction(signal: np.ndarray, *, rate: int, codec: str) -> float:

@@ -11,9 +11,8 @@ import soundfile
 from model_store.audio import decode
 from model_store.detector import Detector
 from model_store.store import Store, read_manifest
-from tests.made_store import speech
 from tests.serving import Client
-from tests.signals import clip
+from tests.signals import clip, speech
 
 VOICE = speech(seconds=2.6, sample_rate=8_000)
 CLIP = clip(VOICE, sample_rate=8_000)

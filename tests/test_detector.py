@@ -14,7 +14,7 @@ from model_store.errors import InvalidArtifact
 from model_store.manifest import Manifest
 from model_store.store import Store
 from tests.artifacts import publish
-from tests.made_store import speech
+from tests.signals import speech
 from tests.test_speech import NOISE, voice
 
 VOICE = voice().astype(np.float32)
@@ -28,7 +28,7 @@ def detector(store: Path) -> Detector:
 @pytest.fixture
 def artifact(store: Path, tmp_path: Path) -> Path:
     """A copy of the artifact, to be damaged."""
-    return Path(shutil.copytree(Store(store).resolve("simple_cnn"), tmp_path / "1"))
+    return Path(shutil.copytree(Store(store).resolve("simple_cnn"), tmp_path / "simple_cnn" / "1"))
 
 
 def edit(folder: Path, change: Callable[[dict], None]) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from model_store.detector import Detector
 from service.middleware import SECURITY_HEADERS
-from tests.made_store import speech
 from tests.serving import Client, serving
-from tests.signals import clip
+from tests.signals import clip, speech
 from tests.test_openapi import Addresses
 from tests.test_problems import check
 

@@ -15,8 +15,9 @@ from model_store.detector import Detector
 from model_store.store import Store, sha256, verify
 from tests.aasist_by_hand import ByHand
 from tests.checkpoints import made_aasist, write_checkpoint
-from tests.made_store import make_corpus, speech
+from tests.made_store import make_corpus
 from tests.serving import serving
+from tests.signals import speech
 from tests.test_aasist import TINY
 from training import import_aasist, output
 from training.__main__ import main

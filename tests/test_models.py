@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from model_store.store import Store, read_manifest
-from tests.made_store import speech
 from tests.serving import Client, serving
-from tests.signals import clip
+from tests.signals import clip, speech
 
 CLIP = clip(speech(seconds=1, sample_rate=8_000), sample_rate=8_000)
 

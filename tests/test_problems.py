@@ -15,9 +15,8 @@ import pytest
 from model_store.detector import Detector
 from service import problems
 from service.app import create_app, drain
-from tests.made_store import speech
 from tests.serving import Client, serving, serving_app, settings
-from tests.signals import clip
+from tests.signals import clip, speech
 
 CLIP = clip(speech(seconds=1, sample_rate=8_000), sample_rate=8_000)
 RAW = {"Content-Type": "audio/basic"}

@@ -18,8 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.made_store import speech
-from tests.signals import clip
+from tests.signals import clip, speech
 
 ROOT = Path(__file__).parent.parent
 CLIP = clip(speech(seconds=2, sample_rate=8_000), sample_rate=8_000)

@@ -18,8 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.made_store import speech
-from tests.signals import clip
+from tests.signals import clip, speech
 from tests.test_deploy import PROMETHEUS, ROOT, RULES, expressions
 
 VOICE = clip(speech(seconds=1.5, sample_rate=8_000), sample_rate=8_000)

@@ -31,7 +31,7 @@ VOICE = voice().astype(np.float32)
 @pytest.fixture
 def artifact(store: Path, tmp_path: Path) -> Path:
     """A copy of the artifact that has both files, to be damaged."""
-    return Path(shutil.copytree(Store(store).resolve("simple_cnn"), tmp_path / "1"))
+    return Path(shutil.copytree(Store(store).resolve("simple_cnn"), tmp_path / "simple_cnn" / "1"))
 
 
 def test_both_give_the_same_scores(store: Path) -> None:

@@ -13,9 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.detector import Detector
 from service.telemetry import log_config
-from tests.made_store import speech
 from tests.serving import Client, serving
-from tests.signals import clip
+from tests.signals import clip, speech
 
 CLIP = clip(speech(seconds=1.5, sample_rate=8_000), sample_rate=8_000)
 SILENCE = clip(np.zeros(8_000), sample_rate=8_000)
