@@ -1,12 +1,13 @@
-"""python -m model_store list | show | verify | pin | unpin | rollback"""
+"""python -m model_store list | show | verify | keygen | sign | pin | unpin | rollback"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from model_store import signatures
 from model_store.errors import StoreError
 from model_store.runtimes import RUNTIMES
-from model_store.store import DEFAULT_ROOT, Store, read_manifest, verify
+from model_store.store import DEFAULT_ROOT, Store, read_manifest, sign, verify
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,9 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every version; * marks what each family means now")
+    keygen = commands.add_parser("keygen", help="make an Ed25519 key: a secret half, and a public one in FILE.pub")
+    keygen.add_argument("file", type=Path, metavar="FILE", help="for the secret half; a new file")
     for name, text in {
         "show": "print a manifest, without judging the files",
         "verify": "check files and hashes; with --load, also that a runtime opens it and it answers its probe",
+        "sign": "approve a version that verifies: write its manifest.sig",
         "pin": "make the family mean this version",
         "unpin": "make the family mean its newest version again",
         "rollback": "pin the version before the one that the family means now",
@@ -28,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("name", metavar="FAMILY" if name in ("unpin", "rollback") else "FAMILY[@VERSION]")
         if name == "verify":
             command.add_argument("--load", choices=list(RUNTIMES), nargs="?", const="keras", help="default: keras")
+            command.add_argument("--keys", type=Path, metavar="FILE", help="public keys: one of them has signed it")
+        elif name == "sign":
+            command.add_argument("--key", type=Path, required=True, metavar="FILE", help="the secret half of a key")
     args = parser.parse_args(arguments)
     try:
         _run(args, Store(args.store))
@@ -50,12 +57,18 @@ def _run(args: argparse.Namespace, store: Store) -> None:
             print(read_manifest(store.resolve(args.name)).model_dump_json(indent=2))
         case "verify":
             folder = store.resolve(args.name)
-            manifest = verify(folder)
+            trusted = signatures.TrustedKeys.read(args.keys) if args.keys else None
+            manifest = verify(folder, trusted=trusted)
             if args.load:
                 from model_store.detector import Detector  # noqa: PLC0415 (which no other command needs)
 
-                Detector.load(folder, runtime=args.load)
+                Detector.load(folder, runtime=args.load, trusted=trusted)
             print(f"{manifest.name} is what was published")
+        case "keygen":
+            print(f"{signatures.make(args.file).fingerprint}, in {args.file} and {args.file}.pub")
+        case "sign":
+            key = signatures.SigningKey.read(args.key)
+            print(f"{sign(store.resolve(args.name), key).name} is signed by {key.fingerprint}")
         case "pin":
             folder = store.resolve(args.name)
             verify(folder)

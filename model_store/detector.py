@@ -13,7 +13,8 @@ from model_store.channel_class import ChannelClass, channel_class
 from model_store.errors import InvalidArtifact
 from model_store.manifest import Manifest
 from model_store.runtimes import RUNTIMES, Call, RuntimeName
-from model_store.store import verify
+from model_store.signatures import TrustedKeys
+from model_store.store import private_copy, verify
 
 Waveform = npt.NDArray[np.float32]
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
@@ -82,30 +83,41 @@ class Detector:
         self._call = call
 
     @classmethod
-    def load(cls, folder: Path, *, runtime: RuntimeName = "keras", threads: int | None = None) -> "Detector":
+    def load(
+        cls,
+        folder: Path,
+        *,
+        runtime: RuntimeName = "keras",
+        threads: int | None = None,
+        trusted: TrustedKeys | None = None,
+    ) -> "Detector":
         """Load an artifact, believing nothing before it is verified, and warm it.
 
-        The order is: the manifest, each file's SHA-256, what the runtime asks of an artifact (Keras: its version), and
-        only then the model is opened, with Keras' safe mode on and no code of ours; last, the probe's logit has to come
-        out as it did at publishing, which was in Keras.
+        The order is: the signature, if `trusted` keys are given, the manifest, each file's SHA-256, what the runtime
+        asks of an artifact (Keras: its version), and only then the model is opened, with Keras' safe mode on and no
+        code of ours; last, the probe's logit has to come out as it did at publishing, which was in Keras.
 
         Parameters
         ----------
         runtime : what runs the model
         threads : of a call; by default the runtime's own choice
+        trusted : whoever has to have signed it; None: nobody
 
         Raises
         ------
-        InvalidArtifact
+        NotSigned, InvalidArtifact
             With one sentence that says which artifact, and which of these did not hold.
         RuntimeMissing
         """
-        manifest = verify(folder)
+        manifest = verify(folder, trusted=trusted)
         chosen = RUNTIMES[runtime]
         chosen.check(folder, manifest)
         try:
-            detector = cls.unverified(folder / chosen.file, manifest, runtime=runtime, threads=threads)
+            with private_copy(folder, manifest, chosen.file) as model:
+                detector = cls.unverified(model, manifest, runtime=runtime, threads=threads)
             logit = detector.probe_logit()
+        except InvalidArtifact:  # as `private_copy` found it
+            raise
         except Exception as error:
             opened = "opens in Keras' safe mode" if runtime == "keras" else f"opens in the {runtime} runtime"
             raise InvalidArtifact(

@@ -17,6 +17,8 @@
         ├── NotFound                no such family or version
         ├── InvalidName             a family or version that is not a name of one
         ├── InvalidArtifact         files, versions, hashes or probe do not agree with the manifest
+        ├── NotSigned               an artifact that no trusted key has signed
+        ├── InvalidKey              a file that holds no key to sign or to trust with
         └── RuntimeMissing          what is to run the model is not installed
 
 Every message states the rule and what was received. No message carries a library's own error text, a file
@@ -84,6 +86,14 @@ class InvalidName(StoreError):
 
 class InvalidArtifact(StoreError):
     """An artifact whose files, versions, hashes or probe do not agree with its manifest."""
+
+
+class NotSigned(StoreError):
+    """An artifact that no trusted key has signed."""
+
+
+class InvalidKey(StoreError):
+    """A file that holds no key to sign or to trust with."""
 
 
 class RuntimeMissing(StoreError):

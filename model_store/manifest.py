@@ -22,6 +22,7 @@ MODEL_FILE = "model.keras"
 ONNX_FILE = "model.onnx"
 CARD_FILE = "card.md"
 MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "manifest.sig"
 
 
 class _Part(BaseModel):

@@ -1,5 +1,5 @@
-"""Artifacts on disk: ``<root>/<family>/<integer version>/{model.keras, card.md, manifest.json}``, and
-model.onnx where it was published.
+"""Artifacts on disk: ``<root>/<family>/<integer version>/{model.keras, card.md, manifest.json}``, with
+model.onnx where it was published, and manifest.sig where it was signed.
 
 What is on disk is one thing, what a process has loaded another; this module is about the disk. A published
 version is never edited. Publishing makes a hidden folder beside the versions, syncs it to the disk, checks it
@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model_store.errors import InvalidArtifact, InvalidName, NotFound
-from model_store.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, ONNX_FILE, Manifest
+from model_store.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, ONNX_FILE, SIGNATURE_FILE, Manifest
+from model_store.signatures import SIGNATURE_BYTES, SigningKey, TrustedKeys
 
 DEFAULT_ROOT = Path(__file__).parent / "pretrained"
 
@@ -120,6 +122,7 @@ class Store:
         card: Callable[[Manifest], str],
         manifest: Callable[[int, dict[str, str]], Manifest],
         check: Callable[[Path], object],
+        key: SigningKey | None = None,
     ) -> Manifest:
         """Publish a model as the next version of its family.
 
@@ -130,6 +133,7 @@ class Store:
         card : manifest -> the text of card.md; it is given a manifest whose hash of the card is not yet final
         manifest : (version, sha256 of each file) -> the manifest; its family is where the artifact goes
         check : called with the complete folder before it is published; what it raises stops the publishing
+        key : signs it, as `sign` does afterwards
 
         Returns
         -------
@@ -158,6 +162,8 @@ class Store:
                 _write_synced(staging / MANIFEST_FILE, final.model_dump_json(indent=1).encode() + b"\n")
                 _sync(staging)
                 check(staging)
+                if key is not None:
+                    sign(staging, key)
                 staging.rename(folder / str(version))
             except BaseException:
                 shutil.rmtree(staging, ignore_errors=True)
@@ -178,8 +184,11 @@ def read_manifest(folder: Path) -> Manifest:
     ------
     InvalidArtifact
     """
+    return _parsed(folder, _read_regular(folder / MANIFEST_FILE, limit=_MANIFEST_BYTES))
+
+
+def _parsed(folder: Path, data: bytes) -> Manifest:
     try:
-        data = _read_regular(folder / MANIFEST_FILE, limit=_MANIFEST_BYTES)
         return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -189,22 +198,66 @@ def read_manifest(folder: Path) -> Manifest:
         ) from None
 
 
-def verify(folder: Path) -> Manifest:
+def verify(folder: Path, *, trusted: TrustedKeys | None = None) -> Manifest:
     """Check that an artifact's files are what its manifest says, and return the manifest.
+
+    Parameters
+    ----------
+    trusted : one of these has signed it, which is checked before anything of it is believed; None: whoever made it
+
+    Raises
+    ------
+    NotSigned
+    InvalidArtifact
+        A file is missing, a link, or of another content than was published; or the folder is not the manifest's.
+    """
+    data = _read_regular(folder / MANIFEST_FILE, limit=_MANIFEST_BYTES)
+    if trusted is not None:
+        path = folder / SIGNATURE_FILE
+        trusted.check(folder, data, _read_regular(path, limit=SIGNATURE_BYTES) if path.exists() else None)
+    manifest = _parsed(folder, data)
+    place = f"{folder.parent.name}@{folder.name.removeprefix(_STAGING_PREFIX)}"
+    if place != manifest.name:  # else an old version, signed long ago, could pass for a new one
+        raise InvalidArtifact(
+            f"An artifact is in the folder of its family and version. Received: {manifest.name} in {folder}."
+        )
+    for name in manifest.files:
+        _read_verified(folder, manifest, name)
+    return manifest
+
+
+@contextmanager
+def private_copy(folder: Path, manifest: Manifest, name: str) -> Iterator[Path]:
+    """A file of an artifact, to be opened by its path: a copy of the very bytes that were hashed.
+
+    Whoever may write to the store could put another file in its place after `verify`.
 
     Raises
     ------
     InvalidArtifact
-        A file is missing, a link, or of another content than was published.
     """
-    manifest = read_manifest(folder)
-    for name, expected in manifest.files.items():
-        actual = hashlib.sha256(_read_regular(folder / name, limit=None)).hexdigest()
-        if actual != expected:
-            raise InvalidArtifact(
-                f"Each file of an artifact has the SHA-256 that its manifest records. "
-                f"Received: {folder / name} with {actual[:12]}… instead of {expected[:12]}…."
-            )
+    data = _read_verified(folder, manifest, name)
+    with tempfile.TemporaryDirectory(prefix="bonafide-") as private:
+        path = Path(private) / name
+        path.write_bytes(data)
+        yield path
+
+
+def sign(folder: Path, key: SigningKey) -> Manifest:
+    """Sign an artifact that verifies, in place of whoever signed it before, and return its manifest.
+
+    Raises
+    ------
+    InvalidArtifact
+    """
+    manifest = verify(folder)
+    data = _read_regular(folder / MANIFEST_FILE, limit=_MANIFEST_BYTES)
+    if _parsed(folder, data) != manifest:
+        raise InvalidArtifact(f"An artifact does not change while it is signed. Received: {folder}, which did.")
+    temporary = folder / f".{SIGNATURE_FILE}"
+    _write_synced(temporary, key.sign(data))
+    temporary.replace(folder / SIGNATURE_FILE)
+    _sync(folder)
     return manifest
 
 
@@ -212,6 +265,17 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    data, expected = _read_regular(folder / name, limit=None), manifest.files[name]
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != expected:
+        raise InvalidArtifact(
+            f"Each file of an artifact has the SHA-256 that its manifest records. "
+            f"Received: {folder / name} with {actual[:12]}… instead of {expected[:12]}…."
+        )
+    return data
 
 
 def _is_real_folder(path: Path) -> bool:

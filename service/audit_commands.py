@@ -9,6 +9,7 @@ from typing import Any
 from model_store.audio import Limits, decode
 from model_store.detector import Detector
 from model_store.errors import BonafideError
+from model_store.signatures import TrustedKeys
 from model_store.store import Store, read_manifest
 from service.chain import AuditError, AuditKey
 from service.chain_check import verify
@@ -46,16 +47,20 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 print(f"note: {note}")
             found, right = result.findings, f"{result.lines} lines are as they were written"
         else:
-            found = differences(_entry(args.file, args.line), args.audio.read_bytes(), key, Store(settings.store))
+            trusted = TrustedKeys.read(settings.signing_keys) if settings.signing_keys else None
+            entry, sent = _entry(args.file, args.line), args.audio.read_bytes()
+            found = differences(entry, sent, key, Store(settings.store), trusted=trusted)
             right = "the clip has the score and the verdict of that line"
-    except (AuditError, OSError) as error:
+    except (AuditError, BonafideError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(found) or right)
     return 1 if found else 0
 
 
-def differences(entry: dict[str, Any], audio: bytes, key: AuditKey, store: Store) -> list[str]:
+def differences(
+    entry: dict[str, Any], audio: bytes, key: AuditKey, store: Store, *, trusted: TrustedKeys | None = None
+) -> list[str]:
     """Score a clip again with the version of a decision's line, and say what is not as the line has it."""
     if key.of_audio(audio) != entry["audio"]:
         return ["the clip is another than the one of that line, or the key is"]
@@ -65,7 +70,7 @@ def differences(entry: dict[str, Any], audio: bytes, key: AuditKey, store: Store
         sha256 = read_manifest(folder).sha256
         if sha256 != entry["sha256"]:
             return [f"{name} of this store is another: {sha256}, and that line has {entry['sha256']}"]
-        detector = Detector.load(folder)
+        detector = Detector.load(folder, trusted=trusted)
         clip = decode(
             audio,
             sample_rate=detector.manifest.input.sample_rate,

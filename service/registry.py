@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from model_store.detector import Detector
 from model_store.manifest import CARD_FILE
+from model_store.signatures import TrustedKeys
 from model_store.store import Store
 from service.problems import ProblemError
 from service.settings import Settings
@@ -34,10 +35,11 @@ class Registry:
             Naming the first that cannot be believed.
         """
         store = Store(settings.store)
+        trusted = TrustedKeys.read(settings.signing_keys) if settings.signing_keys else None
         folders = dict.fromkeys(store.resolve(name) for name in settings.models)  # in order, each once
         loaded = []
         for folder in folders:
-            detector = Detector.load(folder, runtime=settings.runtime, threads=settings.threads)
+            detector = Detector.load(folder, runtime=settings.runtime, threads=settings.threads, trusted=trusted)
             loaded.append(Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8")))
             telemetry.loaded(detector.manifest)
         return cls(loaded)

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="family or family@version, separated by commas; the first is the default of a request",
     )
+    signing_keys: Path | None = Field(
+        default=None, description="file of public keys; a model that none of them has signed is not loaded"
+    )
     runtime: RuntimeName = Field(default="keras", description="what runs them: keras, on TensorFlow, or onnx")
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 
@@ -53,6 +56,11 @@ class Settings(BaseSettings):
         default=1.0, ge=0, description="seconds between having the disk keep the trail and signing it"
     )
     audit_file_bytes: int = Field(default=64 << 20, ge=1, description="bytes of a file of the trail, before the next")
+
+    @field_validator("signing_keys", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or None  # empty, as compose hands it on: nobody has to sign
 
     @field_validator("models", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from typing import Any
 
 from model_store import manifest as m
 from model_store.detector import Detector
+from model_store.signatures import SigningKey
 from model_store.store import Store
 from training import gate
 from training.card import GATE, HELD_OUT, HISTORY, by_corpus, card
@@ -41,6 +42,7 @@ def publish(
     limits: str = "",
     waiver: str | None = None,
     onnx: bool = True,
+    key: SigningKey | None = None,
 ) -> m.Manifest:
     """Publish a run's model as the next version of its family, if it passes the gate (`training.gate`).
 
@@ -54,6 +56,7 @@ def publish(
     limits : Markdown for the card: what the model is known to get wrong
     waiver : why it is published although it does not pass; kept in the manifest and the card
     onnx : also for the onnx runtime
+    key : signs it
 
     Returns
     -------
@@ -126,6 +129,7 @@ def publish(
             manifest=manifest,
             card=lambda complete: card(complete, limits=limits),
             check=_check,
+            key=key,
         )
 
 
@@ -192,6 +196,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnx", action=argparse.BooleanOptionalAction, default=True, help="also for the runtime without TensorFlow"
     )
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="sign it with a key of `model_store keygen`")
     parser.add_argument("--limits", type=Path, help="Markdown for the card: what the model is known to get wrong")
 
 
@@ -207,6 +212,7 @@ def run(args: argparse.Namespace) -> int:
         limits=limits,
         waiver=args.no_gate,
         onnx=args.onnx,
+        key=SigningKey.read(args.sign) if args.sign else None,
     )
     print(f"published {published.name}, {published.sha256[:12]}")
     return 0
