@@ -52,6 +52,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     BONAFIDE_RUNTIME=${RUNTIME} \
     BONAFIDE_PORT=8000
 
+# What volumes are mounted on is the service's own: a new volume gets its owner.
+RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/bonafide/keys /var/lib/bonafide/audit
+
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
