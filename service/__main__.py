@@ -18,6 +18,7 @@ from service import audit_commands, key_commands
 from service.app import create_app, drain
 from service.chain import AuditError
 from service.keys import KeysError
+from service.protocol import Protocol
 from service.settings import Settings, table
 from service.telemetry import log, log_config
 
@@ -82,6 +83,7 @@ def main() -> int:
         access_log=False,
         timeout_keep_alive=75,  # longer than a balancer keeps its connections idle, 60 s for an ALB
         server_header=False,
+        http=Protocol,
     )
     Server(config, app).run()
     return 1 if app.state.failed else 0

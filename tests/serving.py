@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from service.__main__ import Server
 from service.app import create_app
+from service.protocol import Protocol
 from service.settings import Settings
 
 
@@ -47,7 +48,8 @@ def serving(store: Path, **values: Any) -> Iterator[Client]:
 @contextmanager
 def serving_app(app: FastAPI) -> Iterator[Client]:
     """A client of an app, as soon as it answers."""
-    server = Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False), app)
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False, http=Protocol)
+    server = Server(config, app)
     thread = Thread(target=server.run)
     thread.start()
     while not server.started:

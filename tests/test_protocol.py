@@ -1,0 +1,86 @@
+"""What is answered before there is a request: in the one shape of errors, and soon."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service import protocol
+from service.middleware import SECURITY_HEADERS
+from service.protocol import MAX_HEAD_BYTES, Protocol
+from tests.serving import Client, serving
+from tests.signals import clip, speech
+from tests.test_problems import check
+
+CLIP = clip(speech(seconds=1, sample_rate=8_000), sample_rate=8_000)
+GET = b"GET /health/live HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.fixture(scope="module")
+def light(light_store: Path) -> Iterator[Client]:
+    with serving(light_store, models="light", runtime="onnx") as client:
+        yield client
+
+
+def answer(client: Client, *sent: bytes) -> httpx.Response:
+    """What a connection is answered, up to the end of the first answer."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        for part in sent:
+            try:
+                connection.sendall(part)
+            except OSError:  # it has said enough
+                break
+        found = http.client.HTTPResponse(connection, method="GET")
+        found.begin()
+        return httpx.Response(found.status, headers=found.getheaders(), content=found.read())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300),  # TLS
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        GET + b"Bad Header: x\r\n\r\n",
+        GET + b"X: a\x00b\r\n\r\n",
+        GET + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        GET + b"Content-Length: -1\r\n\r\n",
+        GET + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"CONNECT here:443 HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"POST /detect HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ],
+    ids=range(12),
+)
+def test_bytes_that_are_no_http_are_a_problem(light: Client, sent: bytes) -> None:
+    found = answer(light, sent)
+    check(found, "malformed_request")
+    assert {name: found.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert found.headers["Connection"] == "close"
+
+
+def test_a_head_without_an_end_is_ended(light: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = (b"GET /health/live HTTP/1.1\r\nHost: here\r\n", b"X: ", *[b"x" * 1_000_000] * 20)
+    assert "Received: more" in check(answer(light, *endless), "malformed_request")["detail"]
+    many = (GET, *[b"X: y\r\n" * 10_000] * 100)
+    check(answer(light, *many), "malformed_request")
+    assert answer(light, GET, b"X: " + b"x" * (MAX_HEAD_BYTES // 2), b"\r\n\r\n").status_code == 200
+    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 1 << 40)
+    assert answer(light, *endless, b"\r\n\r\n").status_code == 200  # 20 MB of headers, as uvicorn would have them
+
+
+def test_a_body_is_not_a_head(light: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 10)
+    post = b"POST /detect HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(CLIP)
+    assert answer(light, post, CLIP[:9_000], CLIP[9_000:]).status_code == 200
+    assert light.post("/detect", content=CLIP).status_code == 200  # a connection that is kept begins anew each time
+    assert light.post("/detect", content=CLIP).status_code == 200
+
+
+def test_the_process_speaks_it() -> None:
+    source = (Path(__file__).parents[1] / "service/__main__.py").read_text(encoding="utf-8")
+    assert f"http={Protocol.__name__}," in source
