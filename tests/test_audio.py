@@ -570,8 +570,20 @@ def test_nothing_is_written_to_stderr(capfd: pytest.CaptureFixture[str], monkeyp
 WORDS = re.compile(r"[A-Z][^\n]*\. Received: [^\n]*\.")
 
 
+CPU_SECONDS, GROWTH_KIB = 2.0, 100 * 1024  # of anything up to 5 s long, damaged or not
+
+
 def decodes_or_refuses(data: bytes, media_type: str | None = None) -> None:
-    """The one promise for all bytes: finite waveforms, or an error of ours with nothing of a library in it."""
+    """The one promise for all bytes: finite waveforms, or an error of ours with no word of a library; and soon."""
+    begun, held = time.thread_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        _decodes_or_refuses(data, media_type)
+    finally:
+        assert time.thread_time() - begun < CPU_SECONDS
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < GROWTH_KIB
+
+
+def _decodes_or_refuses(data: bytes, media_type: str | None) -> None:
     try:
         decoded = decode(data, sample_rate=RATE, media_type=media_type, limits=Limits(max_seconds=5))
     except AudioError as refusal:
@@ -584,10 +596,13 @@ def decodes_or_refuses(data: bytes, media_type: str | None = None) -> None:
     assert "0x" not in message
 
 
-def test_the_promise_is_not_empty() -> None:
+def test_the_promise_is_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(soundfile.LibsndfileError, match="0x"):
         soundfile.read(io.BytesIO(b"RIFF\0\0\0\0WAVEjunk"))
     decodes_or_refuses(b"RIFF\0\0\0\0WAVEjunk")
+    monkeypatch.setattr("tests.test_audio.CPU_SECONDS", 0.0)
+    with pytest.raises(AssertionError, match="thread_time"):
+        decodes_or_refuses(b"RIFF\0\0\0\0WAVEjunk")
 
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
@@ -624,7 +639,10 @@ def valid_clips() -> list[bytes]:
     made = [clip(signal, sample_rate=8_000, container=container, codec=codec) for container, codec, *_ in BY_LIBSNDFILE]
     return made + [
         ffmpeg_clip(signal, sample_rate=8_000, container=container, codec=codec)
-        for container, codec in [("ipod", "aac"), ("ipod", "alac"), ("webm", "libopus"), ("wav", "g722")]
+        for container, codec in [
+            *(("ipod", "aac"), ("ipod", "alac"), ("webm", "libopus"), ("wav", "g722"), ("adts", "aac")),
+            *(("matroska", "flac"), ("ogg", "flac")),
+        ]
     ]
 
 
@@ -636,5 +654,14 @@ def test_any_damage(valid_clips: list[bytes], data: st.DataObject) -> None:
         nearest_to = data.draw(st.sampled_from([0, len(damaged) - 1_000]))  # headers, and MP4's at the end
         at = max(0, nearest_to) + data.draw(st.integers(0, 200) | st.integers(0, 1_000))
         width = data.draw(st.sampled_from([1, 2, 4, 8]))
-        damaged[at : at + width] = data.draw(st.binary(min_size=width, max_size=width) | st.just(b"\xff" * width))
+        match data.draw(st.sampled_from(["changed", "changed", "flipped", "removed", "repeated"])):
+            case "changed":
+                new = data.draw(st.binary(min_size=width, max_size=width) | st.just(b"\xff" * width))
+                damaged[at : at + width] = new
+            case "flipped":
+                damaged[at : at + 1] = bytes(byte ^ 1 << data.draw(st.integers(0, 7)) for byte in damaged[at : at + 1])
+            case "removed":
+                del damaged[at : at + 10 * width]
+            case "repeated":
+                damaged[at:at] = damaged[at : at + 10 * width]
     decodes_or_refuses(bytes(damaged[: data.draw(st.integers(0, len(damaged)) | st.just(len(damaged)))]))

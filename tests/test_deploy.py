@@ -148,18 +148,58 @@ def test_every_container_is_confined_and_bound_to_the_loopback() -> None:
         assert service["restart"] == "unless-stopped"
         for port in service["ports"]:
             assert port.startswith(("127.0.0.1:", "${ADDRESS:-127.0.0.1}:")), port
-    assert services["bonafide"]["read_only"]
-    assert all(volume["read_only"] for volume in services["bonafide"]["volumes"])
+    for name in ("bonafide", "nginx", "prometheus"):
+        assert services[name]["read_only"]
+    written = [volume["target"] for volume in services["bonafide"]["volumes"] if not volume.get("read_only")]
+    assert written == ["/var/lib/bonafide/audit"]
+
+
+def test_what_has_to_outlive_a_container_does() -> None:
+    compose = yaml.safe_load(COMPOSE)
+    named = {
+        volume["source"]: volume["target"]
+        for volume in compose["services"]["bonafide"]["volumes"]
+        if volume["type"] == "volume"
+    }
+    assert named.keys() < compose["volumes"].keys()
+    [owned] = re.findall(r"install -d -o 10001 -g 10001 -m 0700 (.*)$", DOCKERFILE, re.MULTILINE)
+    assert sorted(named.values()) == sorted(owned.split())  # a new volume gets the owner of what it is mounted on
+
+
+def test_the_front_is_the_way_in() -> None:
+    services = yaml.safe_load(COMPOSE)["services"]
+    open_to_others = [name for name, service in services.items() for port in service["ports"] if "ADDRESS" in port]
+    assert open_to_others == ["nginx"]
+    assert services["nginx"]["ports"][0].endswith(":8443")
+    config = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    assert "listen 8443 ssl;" in config
+    assert "server bonafide:8000;" in config
+    assert services["nginx"]["entrypoint"][2] == "/etc/nginx/bonafide/nginx.conf"
+    assert "./deploy/nginx:/etc/nginx/bonafide:ro" in services["nginx"]["volumes"]
+
+
+def test_models_have_to_be_signed_unless_somebody_says_otherwise() -> None:
+    service = yaml.safe_load(COMPOSE)["services"]["bonafide"]
+    given = service["environment"]["BONAFIDE_SIGNING_KEYS"]
+    path = re.fullmatch(r"\$\{BONAFIDE_SIGNING_KEYS-(/\S+)\}", given)
+    assert path
+    sources = {volume["target"]: volume["source"] for volume in service["volumes"]}
+    folder, _, name = path[1].rpartition("/")
+    assert f"{sources[folder].removeprefix('./')}/{name}" in (ROOT / "deploy/secrets.sh").read_text()
 
 
 def test_every_path_that_compose_mounts_is_there() -> None:
     volumes = [volume for service in yaml.safe_load(COMPOSE)["services"].values() for volume in service["volumes"]]
     sources = [volume.split(":")[0] for volume in volumes if isinstance(volume, str)]
     folders = [source for source in sources if source.startswith("./")]
-    assert len(folders) == 3
+    assert len(folders) == 4
     assert all((ROOT / folder).is_dir() for folder in folders)
-    (store,) = [volume["source"] for volume in volumes if not isinstance(volume, str)]
+    bound = [volume for volume in volumes if not isinstance(volume, str) and volume["type"] == "bind"]
+    assert not any(volume["bind"]["create_host_path"] for volume in bound)  # Docker would make it, as root, empty
+    store, *secrets = [volume["source"] for volume in bound]
     assert store == f"${{STORE:-./{DEFAULT_ROOT.relative_to(ROOT)}}}"
+    assert secrets == ["./secrets/signing", "./secrets/tls"]  # of `make secrets`
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_prometheus_takes_its_configuration_and_rules() -> None:
