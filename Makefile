@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: serve setup test format lock openapi bench clean help
+.PHONY: serve setup test format lock openapi bench hardening sbom secrets clean help
 
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,6 +30,15 @@ openapi: $(VENV)/.dev  ## write openapi/openapi.json from the application
 
 bench: $(VENV)/.dev  ## measure speed and memory against a straightforward service
 	$(BIN)/python -m benchmarks
+
+hardening: $(VENV)/.dev  ## write docs/hardening.md from attacks on the service
+	$(BIN)/python -m tests.hardening
+
+sbom: $(VENV)/.dev  ## write sbom.cdx.json, a CycloneDX bill of what the service is made of
+	$(BIN)/cyclonedx-py requirements requirements/service.txt --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.cdx.json
+
+secrets:  ## make what compose mounts, where it is not there: keys and certificates for a trial, signatures of the store
+	deploy/secrets.sh
 
 lock: $(VENV)/.dev  ## write the locks from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --extra keras pyproject.toml -o requirements/service.txt
