@@ -55,6 +55,7 @@ async def answers(settings: Settings) -> dict[str, Any]:
     def app(**changes: Any) -> FastAPI:
         made = create_app(settings.model_copy(update=changes))
         made.state.registry = registry
+        made.state.workers.start()
         made.state.engine.start()
         return made
 
@@ -103,7 +104,7 @@ async def answers(settings: Settings) -> dict[str, Any]:
         "audit_unavailable": _ask(unaudited, "/detect", telephone),
         "deadline_exceeded": _ask(app(deadline_seconds=1e-3), "/detect", telephone),
     }
-    with full.state.engine.admitted():  # its only place
+    with full.state.admission.place(0):  # its only one
         for code, (_, title) in CODES.items():
             found[code] = (title, await asked[code])
     return {name: {"summary": summary, "value": value} for name, (summary, value) in found.items()}

@@ -10,15 +10,18 @@ from fastapi_offline import FastAPIOffline
 from model_store.errors import StoreError
 from service import pages, problems
 from service.access import Keyring
+from service.admission import Admission
 from service.audit import Trail
 from service.document import document
 from service.engine import Engine
+from service.gate import Gate
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
 from service.registry import Registry
-from service.routes import router
+from service.routes import GATED, router
 from service.settings import Settings
 from service.telemetry import Telemetry, log
+from service.workers import Workers
 
 VERSION = "0.1.0"
 _CALLERS = 2  # threads that call detectors, each call with threads of its own
@@ -51,12 +54,24 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     telemetry = Telemetry()
-    engine = Engine(telemetry, max_clips=settings.max_queue_clips, threads=min(settings.threads, _CALLERS))
+    admission = Admission(
+        telemetry,
+        max_clips=settings.max_queue_clips,
+        max_seconds=settings.max_queue_seconds,
+        max_batches=settings.max_batches,
+        deadline_seconds=settings.deadline_seconds,
+    )
+    workers = Workers(telemetry, admission, threads=settings.threads)
+    engine = Engine(telemetry, threads=min(settings.threads, _CALLERS))
     app.state.settings = settings
     app.state.telemetry = telemetry
+    app.state.admission = admission
+    app.state.workers = workers
     app.state.engine = engine
     app.state.trail = Trail.of(settings, telemetry)
-    app.state.pipeline = Pipeline(settings, telemetry, engine, app.state.trail)
+    app.state.pipeline = Pipeline(
+        settings, telemetry, admission=admission, workers=workers, engine=engine, trail=app.state.trail
+    )
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
     app.state.draining = False
@@ -64,7 +79,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(router)
     app.include_router(pages.router)
     problems.install(app)
-    app.add_middleware(BodyBounds, max_bytes=settings.max_body_bytes, max_seconds=settings.body_seconds)
+    app.add_middleware(
+        BodyBounds,
+        max_bytes=settings.max_body_bytes,
+        max_seconds=settings.body_seconds,
+        max_bytes_together=settings.max_bodies_bytes,
+    )
+    app.add_middleware(Gate, admission=admission, paths=GATED)
     app.add_middleware(RequestContext, telemetry=telemetry)
     return app
 
@@ -80,12 +101,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trail: Trail | None = app.state.trail
     if trail is not None:
         trail.start()
+    app.state.workers.start()
     app.state.engine.start()
     loading = asyncio.create_task(_load(app))
     yield
     drain(app)
     await loading
-    await asyncio.to_thread(app.state.engine.stop)
+    for threads in (app.state.workers, app.state.engine):
+        await asyncio.to_thread(threads.stop)
     if trail is not None:
         await asyncio.to_thread(trail.stop)
 

@@ -2,24 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from model_store.manifest import OperatingPointName
 from service import problems, schemas
 from service.access import ACCESS_PROBLEMS, needs
+from service.answers import Options
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
 from service.document import examples
-from service.pipeline import Options, Pipeline
+from service.pipeline import Pipeline
 from service.problems import ProblemError
 from service.registry import Loaded, Registry
 
 NDJSON = "application/x-ndjson"
-_BATCH_IN_FLIGHT = 16  # clips of one batch at work at a time, so that other callers' clips get between them
+GATED = frozenset({"/detect"})  # whose requests are one clip, refused before its body is read if need be
+_BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
 _AUDIO_PROBLEMS = (
     "unsupported_format",
     "empty_audio",
@@ -34,6 +38,7 @@ _AUDIO_PROBLEMS = (
 _REQUEST_PROBLEMS = (
     *ACCESS_PROBLEMS,
     "rate_limited",
+    "overloaded",
     "malformed_request",
     "unknown_model",
     "body_too_large",
@@ -98,7 +103,7 @@ async def options(
     "/detect",
     dependencies=[Depends(needs("detect"))],
     response_model=schemas.DetectResult,
-    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS, "overloaded")
+    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS)
     | examples("telephone", "silence", "two_channels"),
     openapi_extra={
         "requestBody": {
@@ -125,6 +130,7 @@ async def detect(
         wanted,
         request_id=request.scope["request_id"],
         caller=request.scope["caller"],
+        reservation=request.scope.get("reservation"),
     )
     result = await _while_connected(request, work)
     request.scope["log"] |= {"verdict": result.verdict, "model": model.detector.manifest.name}
@@ -149,11 +155,12 @@ async def batch(
     The results are in the order sent; with `Accept: application/x-ndjson`, a line for each as soon as it is ready.
     """
     state, request_id = request.app.state, request.scope["request_id"]
+    state.admission.check_batches()
     clips = await read_clips(request, most=state.settings.max_batch_clips)
     request.scope["log"] |= {"clips": len(clips), "model": model.detector.manifest.name}
     turns = asyncio.Semaphore(_BATCH_IN_FLIGHT)
 
-    async def one(index: int) -> schemas.BatchItem:
+    async def one(index: int) -> str:
         async with turns:
             data, media_type = clips[index]
             clips[index] = (b"", None)  # once scored, it need not be kept for the others
@@ -165,17 +172,21 @@ async def batch(
                     wanted,
                     request_id=request_id,
                     caller=request.scope["caller"],
+                    lane="bulk",
                 )
-                return schemas.BatchItem(index=index, result=result, problem=None)
+                item = schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
                 problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
-                return schemas.BatchItem(index=index, result=None, problem=problem)
+                item = schemas.BatchItem(index=index, result=None, problem=problem)
+            return item.model_dump_json()  # each by itself: all at once would hold other requests up
 
+    in_work = state.admission.batch()
     if NDJSON in request.headers.get("accept", ""):
-        return StreamingResponse(_lines(one, len(clips)), media_type=NDJSON)
-    results = await _while_connected(request, asyncio.gather(*map(one, range(len(clips)))))
-    body = schemas.BatchResult(request_id=request_id, results=results)
-    return Response(body.model_dump_json(), media_type="application/json")
+        return _BatchStream(_lines(one, len(clips)), in_work)
+    with in_work:
+        items = await _while_connected(request, asyncio.gather(*map(one, range(len(clips)))))
+    body = f'{{"request_id":"{request_id}","results":[{",".join(items)}]}}'  # a schemas.BatchResult
+    return Response(body, media_type="application/json")
 
 
 @router.get("/models", dependencies=[Depends(needs(None))], responses=problems.responses("not_ready", *ACCESS_PROBLEMS))
@@ -272,11 +283,23 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
         gone.cancel()
 
 
-async def _lines(one: Callable[[int], Coroutine[Any, Any, schemas.BatchItem]], count: int) -> AsyncIterator[str]:
+async def _lines(one: Callable[[int], Coroutine[Any, Any, str]], count: int) -> AsyncIterator[str]:
     tasks = [asyncio.create_task(one(index)) for index in range(count)]
     try:
         for done in asyncio.as_completed(tasks):
-            yield (await done).model_dump_json() + "\n"
+            yield await done + "\n"
     finally:
         for task in tasks:  # the client is gone: what has not been scored need not be
             task.cancel()
+
+
+class _BatchStream(StreamingResponse):
+    """A batch's lines, and its place among batches until the last of them."""
+
+    def __init__(self, lines: AsyncIterator[str], in_work: AbstractContextManager[None]) -> None:
+        super().__init__(lines, media_type=NDJSON)
+        self.in_work = in_work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.in_work:
+            await super().__call__(scope, receive, send)

@@ -51,12 +51,28 @@ class Telemetry:
             registry=self.registry,
         )
         self.batch = Histogram(
-            "bonafide_call_clips",
-            "Waveforms in one call of a detector.",
-            buckets=(1, 2, 4, 8, 16, 32, 64),
+            "bonafide_call_windows",
+            "Windows in one call of a detector.",
+            buckets=(1, 2, 3, 4, 5, 6, 7, 8),
             registry=self.registry,
         )
         self.waiting = Gauge("bonafide_queue_clips", "Clips in work or waiting.", registry=self.registry)
+        self.waiting_audio = Gauge(
+            "bonafide_queue_audio_seconds",
+            "Seconds of audio in them; of those not decoded, estimated.",
+            registry=self.registry,
+        )
+        self.rate = Gauge(
+            "bonafide_audio_rate",
+            "Seconds of audio scored a second, when there was work lately.",
+            registry=self.registry,
+        )
+        self.dropped = Counter(
+            "bonafide_dropped",
+            "Clips dropped before a stage, decode or infer: the caller had gone, or the deadline had passed.",
+            ("stage",),
+            registry=self.registry,
+        )
         self.ready = Gauge("bonafide_ready", "1 when requests are taken.", registry=self.registry)
         self.models = Gauge("bonafide_models_loaded", "Detectors loaded.", registry=self.registry)
         self.model_info = Gauge(
