@@ -1,9 +1,10 @@
-"""python -m model_store list | show | verify | pin | unpin | rollback"""
+"""python -m model_store list | show | verify | pin | unpin | rollback | label | unlabel | promote"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from model_store import labels
 from model_store.errors import StoreError
 from model_store.runtimes import RUNTIMES
 from model_store.store import DEFAULT_ROOT, Store, read_manifest, verify
@@ -16,23 +17,36 @@ def main(arguments: list[str] | None = None) -> int:
         "--store", type=Path, default=DEFAULT_ROOT, help="the store's folder (default: the shipped one)"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every version; * marks what each family means now")
+    commands.add_parser("list", help="every version; * marks what each family means now, c its canary, s its shadow")
     for name, text in {
         "show": "print a manifest, without judging the files",
         "verify": "check files and hashes; with --load, also that a runtime opens it and it answers its probe",
         "pin": "make the family mean this version",
         "unpin": "make the family mean its newest version again",
         "rollback": "pin the version before the one that the family means now",
+        "promote": "pin the canary, which is none from then on",
     }.items():
         command = commands.add_parser(name, help=text)
-        command.add_argument("name", metavar="FAMILY" if name in ("unpin", "rollback") else "FAMILY[@VERSION]")
+        command.add_argument(
+            "name", metavar="FAMILY" if name in ("unpin", "rollback", "promote") else "FAMILY[@VERSION]"
+        )
         if name == "verify":
             command.add_argument("--load", choices=list(RUNTIMES), nargs="?", const="keras", help="default: keras")
+    command = commands.add_parser("label", help="have a version answer a share of requests, or be scored in silence")
+    command.add_argument("label", choices=("canary", "shadow"))
+    command.add_argument("name", metavar="FAMILY@VERSION")
+    command.add_argument("--share", type=float, required=True, help="of the family's requests: above 0, at most 1")
+    command = commands.add_parser("unlabel", help="take a label away")
+    command.add_argument("label", choices=("canary", "shadow"))
+    command.add_argument("name", metavar="FAMILY")
     args = parser.parse_args(arguments)
     try:
         _run(args, Store(args.store))
     except StoreError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The store cannot be written to. Received: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 
@@ -42,9 +56,11 @@ def _run(args: argparse.Namespace, store: Store) -> None:
         case "list":
             for family in store.families():
                 current = store.resolve(family).name
+                marked = {"c": labels.read_labels(store, family).canary, "s": labels.read_labels(store, family).shadow}
                 for version in store.versions(family):
                     manifest = read_manifest(store.resolve(f"{family}@{version}"))
                     mark = "*" if str(version) == current else " "
+                    mark = next((letter for letter, by in marked.items() if by and by.version == version), mark)
                     print(f"{mark} {manifest.name}\t{manifest.created:%Y-%m-%d}\t{manifest.sha256[:12]}")
         case "show":
             print(read_manifest(store.resolve(args.name)).model_dump_json(indent=2))
@@ -66,6 +82,15 @@ def _run(args: argparse.Namespace, store: Store) -> None:
             print(f"{args.name} now means {args.name}@{store.resolve(args.name).name}, its newest version")
         case "rollback":
             print(f"{args.name} now means {args.name}@{store.rollback(args.name)}")
+        case "label":
+            verify(store.resolve(args.name))
+            labels.set_label(store, args.label, args.name, share=args.share)
+            print(f"{args.name} is the {args.label} of {100 * args.share:g} % of requests")
+        case "unlabel":
+            labels.remove_label(store, args.label, args.name)
+            print(f"{args.name} has no {args.label}")
+        case "promote":
+            print(f"{args.name} now means {args.name}@{labels.promote(store, args.name)}")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from fastapi import FastAPI
 
 from service import keys
 from service.app import create_app
+from service.catalogue import Catalogue
 from service.document import EXAMPLES
 from service.problems import CODES
-from service.registry import Registry
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -50,7 +50,7 @@ def text(content: Any) -> str:
 
 async def answers(settings: Settings) -> dict[str, Any]:
     """OpenAPI's example objects: answers for clips, and an answer for each code of `problems.CODES`."""
-    registry = Registry.load(settings, Telemetry())
+    registry = Catalogue(settings, Telemetry()).refresh()
 
     def app(**changes: Any) -> FastAPI:
         made = create_app(settings.model_copy(update=changes))

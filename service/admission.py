@@ -2,8 +2,8 @@
 
 A clip has a place from its arrival until nobody works on it any more, whether its caller still waits or not: what has
 been begun cannot be stopped, and counts. A single clip is refused at once when there is no place, or when what waits
-before it would take longer than its deadline at the rate that was measured lately. The clips of batches have a half of
-the places at most, and wait for them.
+before it would take longer than half of its deadline at the rate that was measured lately: the other half is for what a
+rate cannot know. The clips of batches have a half of the places at most, and wait for them.
 """
 
 import asyncio
@@ -21,38 +21,43 @@ from service.rate import Rate
 from service.telemetry import Telemetry
 
 _BULK_PLACES = 0.5  # of all, in number and in seconds
-_BYTES_PER_SECOND = 16_000  # of audio that has not been decoded yet: between those of coded and those of plain audio
+_BYTES_PER_SECOND = 32_000  # of audio that has not been decoded yet: between those of coded and those of plain audio
+_LONGEST_WAIT = 0.5  # of a deadline
 _LONGEST_RETRY_SECONDS = 30
 
 
 class Place:
-    """A clip's place. Each that works on it holds it; when the last one lets it go, it is free."""
+    """A clip's place: of whoever asked for it, and of each thread that works on the clip; free when of none."""
 
     def __init__(self, admission: "Admission", lane: Lane, seconds: float) -> None:
         self.lane = lane
         self.seconds = seconds  # of audio: estimated, until it is decoded
         self.decoded = self.scored = False
-        self.holders = 1
+        self.owned = True
+        self.working = 0
         self._admission = admission
 
-    def hold(self) -> Self:
-        """Also hold it."""
-        self._admission.change(self, holders=+1)
-        return self
+    def begin(self) -> None:
+        """A thread begins to work on the clip."""
+        self._admission.change(self, working=+1)
 
-    def let_go(self) -> None:
-        """Hold it no more."""
-        self._admission.change(self, holders=-1)
+    def end(self) -> None:
+        """A thread has done what it began."""
+        self._admission.change(self, working=-1)
 
     def lasts(self, seconds: float) -> None:
         """Put what was decoded in the place of the estimate."""
         self._admission.change(self, seconds=seconds)
 
+    def leave(self) -> None:
+        """Nobody waits for the clip any more."""
+        self._admission.change(self, left=True)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.let_go()
+        self.leave()
 
 
 class Admission:
@@ -78,12 +83,13 @@ class Admission:
     ) -> None:
         self._telemetry = telemetry
         self._max_clips, self._max_seconds, self._max_batches = max_clips, max_seconds, max_batches
-        self._deadline_seconds = deadline_seconds
+        self._longest_wait = _LONGEST_WAIT * deadline_seconds
         self._lock = Lock()
         self._rate = Rate(clock)
         self._clips: dict[Lane, int] = {"single": 0, "bulk": 0}
         self._seconds: dict[Lane, float] = {"single": 0.0, "bulk": 0.0}
         self._decoded: dict[Lane, float] = {"single": 0.0, "bulk": 0.0}
+        self._working = 0  # threads
         self._batches = 0
         self._line = asyncio.Lock()  # the first in it waits for a place for its batch's clip, the others behind it
         self._freed = asyncio.Event()
@@ -94,11 +100,6 @@ class Admission:
         """Places taken."""
         return sum(self._clips.values())
 
-    def full(self) -> bool:
-        """Whether a single clip of no length would be refused."""
-        with self._lock:
-            return not self._has_room("single", 0.0) or self._wait() > self._deadline_seconds
-
     def place(self, size: int) -> Place:
         """A place for a single clip of so many bytes.
 
@@ -107,15 +108,18 @@ class Admission:
         ProblemError
             ``overloaded``: there is none, or none that would be reached in time.
         """
-        seconds = size / _BYTES_PER_SECOND
+        seconds = self._estimate(size)
         with self._lock:
-            if self._has_room("single", seconds) and self._wait() <= self._deadline_seconds:
+            if self._has_room("single", seconds) and self._wait() <= self._longest_wait:
                 return self._take("single", seconds)
-        raise self.refusal()
+        raise self._overloaded(
+            f"At most {self._max_clips} clips, or {self._max_seconds:g} s of audio, are in work or wait, and none for "
+            f"longer than {self._longest_wait:g} s. Received: one more."
+        )
 
     async def bulk_place(self, size: int) -> Place:
         """A place for a batch's clip of so many bytes, as soon as it is its turn."""
-        seconds = size / _BYTES_PER_SECOND
+        seconds = self._estimate(size)
         async with self._line:
             self._waits_in = asyncio.get_running_loop()
             try:
@@ -153,33 +157,27 @@ class Admission:
         """Whether what has been decoded leaves room for more: it takes a hundred times the memory that it came in."""
         if lane == "shadow":
             return True
-        share = _BULK_PLACES if lane == "bulk" else 1.0
         with self._lock:
-            decoded = self._decoded["bulk"] if lane == "bulk" else sum(self._decoded.values())
-        return decoded < self._max_seconds * share
+            return self._decoded[lane] < self._max_seconds * (_BULK_PLACES if lane == "bulk" else 1.0)
 
     def idle(self) -> bool:
         """Whether next to nothing is in work: one clip, whose answer is being made."""
         return self.clips <= 1
 
-    def change(self, place: Place, *, holders: int = 0, seconds: float | None = None) -> None:
-        """Count a holder in or out, or a length in place of its estimate. For `Place`."""
+    def change(self, place: Place, *, working: int = 0, seconds: float | None = None, left: bool = False) -> None:
+        """Count a thread in or out, a length in place of its estimate, or that nobody waits. For `Place`."""
         with self._lock:
             if seconds is not None:
                 self._seconds[place.lane] += seconds - place.seconds
                 self._decoded[place.lane] += seconds - (place.seconds if place.decoded else 0.0)
                 place.seconds, place.decoded = seconds, True
-            place.holders += holders
-            if place.holders == 0:
+            place.working += working
+            place.owned &= not left
+            self._working += working
+            self._rate.working(self._working > 0)
+            if not place.owned and place.working == 0:
                 self._free(place)
             self._show()
-
-    def refusal(self) -> ProblemError:
-        """The answer to a clip for which there is no place."""
-        return self._overloaded(
-            f"At most {self._max_clips} clips, or {self._max_seconds:g} s of audio, are in work or wait, and none that "
-            f"would wait for longer than {self._deadline_seconds:g} s. Received: one more."
-        )
 
     def _overloaded(self, detail: str) -> ProblemError:
         with self._lock:
@@ -187,14 +185,18 @@ class Admission:
         after = min(max(1, math.ceil(wait)), _LONGEST_RETRY_SECONDS)
         return ProblemError("overloaded", detail, headers={"Retry-After": str(after)})
 
+    def _estimate(self, size: int) -> float:
+        return min(size / _BYTES_PER_SECOND, self._max_seconds / 2)
+
     def _has_room(self, lane: Lane, seconds: float) -> bool:
         if lane == "bulk":
-            mine = self._clips["bulk"]
+            others = self._clips["bulk"]
             most_clips, most_seconds = max(1, int(self._max_clips * _BULK_PLACES)), self._max_seconds * _BULK_PLACES
-            if mine and (mine >= most_clips or self._seconds["bulk"] + seconds > most_seconds):
+            if others and (others >= most_clips or self._seconds["bulk"] + seconds > most_seconds):
                 return False
-        taken = self.clips
-        return taken == 0 or (taken < self._max_clips and sum(self._seconds.values()) + seconds <= self._max_seconds)
+        mine, taken = self._seconds[lane] + seconds, self.clips
+        fits = mine <= self._max_seconds / 2 or sum(self._seconds.values()) + seconds <= self._max_seconds
+        return taken == 0 or (taken < self._max_clips and fits)
 
     def _wait(self) -> float:
         """Seconds until what single clips wait for now is done, at the rate that was measured; 0 if there is none."""
@@ -206,7 +208,6 @@ class Admission:
     def _take(self, lane: Lane, seconds: float) -> Place:
         self._clips[lane] += 1
         self._seconds[lane] += seconds
-        self._rate.working(True)
         self._show()
         return Place(self, lane, seconds)
 
@@ -217,7 +218,6 @@ class Admission:
             self._decoded[place.lane] -= place.seconds
         if place.scored:
             self._rate.done(place.seconds)
-        self._rate.working(self.clips > 0)
         loop = self._waits_in
         if loop is not None:
             with suppress(RuntimeError):  # the loop has ended

@@ -12,6 +12,7 @@ from service import pages, problems
 from service.access import Keyring
 from service.admission import Admission
 from service.audit import Trail
+from service.catalogue import Catalogue
 from service.document import document
 from service.engine import Engine
 from service.gate import Gate
@@ -20,7 +21,9 @@ from service.pipeline import Pipeline
 from service.registry import Registry
 from service.routes import GATED, router
 from service.settings import Settings
+from service.shadow import Shadow
 from service.telemetry import Telemetry, log
+from service.watch import Watcher
 from service.workers import Workers
 
 VERSION = "0.1.0"
@@ -72,8 +75,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.pipeline = Pipeline(
         settings, telemetry, admission=admission, workers=workers, engine=engine, trail=app.state.trail
     )
+    app.state.shadow = Shadow(telemetry, admission, workers, engine)
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
+    app.state.catalogue = Catalogue(settings, telemetry)
+    app.state.watcher = Watcher(
+        app.state.catalogue, seconds=settings.store_poll_seconds, switch=lambda registry: _switch(app, registry)
+    )
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
@@ -106,8 +114,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loading = asyncio.create_task(_load(app))
     yield
     drain(app)
+    app.state.shadow.stop()
     await loading
-    for threads in (app.state.workers, app.state.engine):
+    for threads in (app.state.watcher, app.state.workers, app.state.engine):
         await asyncio.to_thread(threads.stop)
     if trail is not None:
         await asyncio.to_thread(trail.stop)
@@ -115,14 +124,34 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _load(app: FastAPI) -> None:
     try:
-        app.state.registry = await asyncio.to_thread(Registry.load, app.state.settings, app.state.telemetry)
+        registry = await asyncio.to_thread(app.state.catalogue.refresh)
     except Exception as error:
         # A StoreError is a sentence that says it all; of anything else, the traceback is needed.
         log.critical("cannot start: %s", error, exc_info=None if isinstance(error, StoreError) else error)
         app.state.failed = True
         return
+    _switch(app, registry)
     if not app.state.draining:
         app.state.telemetry.ready.set(1)
-    names = [item.detector.manifest.name for item in app.state.registry.all()]
+    app.state.watcher.start(registry)
+
+
+def _switch(app: FastAPI, registry: Registry) -> None:
+    """From now on, requests get their model from this registry. Those in work keep the one that they have."""
+    first = app.state.registry is None
+    app.state.registry = registry
+    roles = registry.roles()
+    app.state.telemetry.serving(
+        [(role, model.detector.manifest, share) for role, model, share in roles], registry.behind
+    )
     settings = app.state.settings
-    log.info("ready", extra={"models": names, "runtime": settings.runtime, "threads": settings.threads})
+    log.info(
+        "ready" if first else "models changed",
+        extra={
+            "models": [model.name for role, model, _ in roles if role == "stable"],
+            "others": [f"{role} {model.name} {share:g}" for role, model, share in roles if role != "stable"],
+            "behind": list(registry.behind),
+            "runtime": settings.runtime,
+            "threads": settings.threads,
+        },
+    )

@@ -7,7 +7,7 @@ under load, calls grow by themselves. A long clip takes turns with the others, a
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from model_store.detector import CALL_WINDOWS, Detector, Prepared, Score
 from service.admission import Place
 from service.lanes import LANES, Lane, Lanes
+from service.settle import settle
 from service.telemetry import Telemetry
 
 _SHADOW_WINDOWS = 2  # in one call: whoever comes meanwhile waits for no more
@@ -41,7 +42,7 @@ class _Job:
     deadline: float
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Scored]
-    windows: npt.NDArray[np.float32] = field(init=False)  # of all clips, one after the other
+    windows: int = field(init=False)  # of all clips together
     logits: npt.NDArray[np.float32] = field(init=False)
     taken: int = 0  # windows in a call, or behind one
     done: int = 0
@@ -49,10 +50,8 @@ class _Job:
     failed: bool = False
 
     def __post_init__(self) -> None:
-        self.windows = (
-            self.clips[0].windows if len(self.clips) == 1 else np.concatenate([c.windows for c in self.clips])
-        )
-        self.logits = np.empty(len(self.windows), np.float32)
+        self.windows = sum(len(clip.windows) for clip in self.clips)
+        self.logits = np.empty(self.windows, np.float32)
 
     @property
     def over(self) -> bool:
@@ -62,9 +61,18 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
+    """Windows of a job, counted over its clips one after the other."""
+
     job: _Job
     first: int
     end: int
+
+    def windows(self) -> Iterator[npt.NDArray[np.float32]]:
+        """They, clip by clip."""
+        offset = 0
+        for clip in self.job.clips:
+            yield clip.windows[max(0, self.first - offset) : max(0, self.end - offset)]
+            offset += len(clip.windows)
 
 
 class Engine:
@@ -154,13 +162,13 @@ class Engine:
                 if slices and job.detector is not slices[0].job.detector:
                     break
                 self._jobs.pop(served)
-                count = min(room, len(job.windows) - job.taken)
+                count = min(room, job.windows - job.taken)
                 slices.append(_Slice(job, job.taken, job.taken + count))
                 job.taken += count
                 room -= count
                 if job.place is not None:
-                    job.place.hold()
-                if job.taken < len(job.windows):
+                    job.place.begin()
+                if job.taken < job.windows:
                     unfinished.append(job)
         for job in unfinished:
             self._jobs.put(job.lane, job)
@@ -171,8 +179,8 @@ class Engine:
     def _call(self, slices: list[_Slice]) -> None:
         begun = time.perf_counter()
         try:
-            parts = [part.job.windows[part.first : part.end] for part in slices]
-            logits = slices[0].job.detector.logits(parts[0] if len(parts) == 1 else np.concatenate(parts))
+            windows = np.concatenate([some for part in slices for some in part.windows()])
+            logits = slices[0].job.detector.logits(windows)
             seconds = time.perf_counter() - begun
             self._telemetry.stages.labels("infer").observe(seconds)
             self._telemetry.batch.observe(len(logits))
@@ -182,15 +190,15 @@ class Engine:
             whole = self._count(slices, seconds)
             for job in whole:
                 scored = Scored(job.detector.scores(job.clips, job.logits), job.seconds)
-                job.loop.call_soon_threadsafe(_resolve, job.future, scored)
+                settle(job.loop, job.future, value=scored)
         except Exception as error:
             for job in {part.job for part in slices}:
                 job.failed = True
-                job.loop.call_soon_threadsafe(_fail, job.future, error)
+                settle(job.loop, job.future, error=error)
         finally:
             for part in slices:
                 if part.job.place is not None:
-                    part.job.place.let_go()
+                    part.job.place.end()
             if slices[0].job.lane == "shadow":
                 with self._changed:
                     self._shadowing = False
@@ -203,16 +211,6 @@ class Engine:
             for part in slices:
                 part.job.done += part.end - part.first
                 part.job.seconds += seconds
-                if part.job.done == len(part.job.windows):
+                if part.job.done == part.job.windows:
                     whole.append(part.job)
         return whole
-
-
-def _resolve(future: asyncio.Future[Scored], scored: Scored) -> None:
-    if not future.done():
-        future.set_result(scored)
-
-
-def _fail(future: asyncio.Future[Scored], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

@@ -39,7 +39,7 @@ class Reservation:
     def give_up(self) -> None:
         """Let it go, unless it was claimed."""
         if (place := self.claim()) is not None:
-            place.let_go()
+            place.leave()
 
 
 class Gate:

@@ -1,7 +1,7 @@
 """The HTTP contract's routes: thin handlers over the pipeline and the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -62,14 +62,27 @@ async def loaded_registry(request: Request) -> Registry:
 
 
 async def loaded_model(
+    request: Request,
     registry: Annotated[Registry, Depends(loaded_registry)],
     model: Annotated[
         str | None,
-        Query(description="family@version, or family for the first of it in /models; by default the first of all"),
+        Query(
+            description="family, of which a canary may answer a share; family@version, family@stable or family@canary, "
+            "of those in /models; by default the first of all"
+        ),
     ] = None,
 ) -> Loaded:
     """The model that a request names."""
-    return registry.get(model)
+    return registry.get(model, request_id=request.scope["request_id"])
+
+
+async def shadow_model(
+    request: Request,
+    registry: Annotated[Registry, Depends(loaded_registry)],
+    model: Annotated[Loaded, Depends(loaded_model)],
+) -> Loaded | None:
+    """The model that is to score the request in silence besides, if any."""
+    return registry.shadow_of(model, request_id=request.scope["request_id"])
 
 
 async def options(
@@ -118,6 +131,7 @@ async def options(
 async def detect(
     request: Request,
     model: Annotated[Loaded, Depends(loaded_model)],
+    shadow: Annotated[Loaded | None, Depends(shadow_model)],
     wanted: Annotated[Options, Depends(options)],
 ) -> Response:
     """Score one clip: the multipart field `file`, or the audio itself as the body."""
@@ -133,7 +147,9 @@ async def detect(
         reservation=request.scope.get("reservation"),
     )
     result = await _while_connected(request, work)
-    request.scope["log"] |= {"verdict": result.verdict, "model": model.detector.manifest.name}
+    request.scope["log"] |= {"verdict": result.verdict, "model": model.name}
+    if shadow is not None:
+        request.app.state.shadow.offer(data, media_type, shadow, wanted, result)
     return Response(result.model_dump_json(), media_type="application/json")
 
 
@@ -148,6 +164,7 @@ async def detect(
 async def batch(
     request: Request,
     model: Annotated[Loaded, Depends(loaded_model)],
+    shadow: Annotated[Loaded | None, Depends(shadow_model)],
     wanted: Annotated[Options, Depends(options)],
 ) -> Response:
     """Score many clips: the multipart field `files`, repeated. A clip that fails does not fail the others.
@@ -157,7 +174,7 @@ async def batch(
     state, request_id = request.app.state, request.scope["request_id"]
     state.admission.check_batches()
     clips = await read_clips(request, most=state.settings.max_batch_clips)
-    request.scope["log"] |= {"clips": len(clips), "model": model.detector.manifest.name}
+    request.scope["log"] |= {"clips": len(clips), "model": model.name}
     turns = asyncio.Semaphore(_BATCH_IN_FLIGHT)
 
     async def one(index: int) -> str:
@@ -174,6 +191,8 @@ async def batch(
                     caller=request.scope["caller"],
                     lane="bulk",
                 )
+                if shadow is not None:
+                    state.shadow.offer(data, media_type, shadow, wanted, result)
                 item = schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
                 problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
@@ -184,7 +203,7 @@ async def batch(
     if NDJSON in request.headers.get("accept", ""):
         return _BatchStream(_lines(one, len(clips)), in_work)
     with in_work:
-        items = await _while_connected(request, asyncio.gather(*map(one, range(len(clips)))))
+        items = await _while_connected(request, _all(map(one, range(len(clips)))))
     body = f'{{"request_id":"{request_id}","results":[{",".join(items)}]}}'  # a schemas.BatchResult
     return Response(body, media_type="application/json")
 
@@ -193,7 +212,7 @@ async def batch(
 async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.ModelList:
     """What is loaded; the default first."""
     found = []
-    for place, item in enumerate(registry.all()):
+    for place, (role, item, share) in enumerate(registry.roles()):
         manifest = item.detector.manifest
         found.append(
             schemas.LoadedModel(
@@ -202,13 +221,15 @@ async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> sch
                 sha256=manifest.sha256,
                 created=manifest.created,
                 default=place == 0,
+                role=role,
+                share=share,
                 sample_rate_hz=manifest.input.sample_rate,
                 window_seconds=manifest.input.window_samples / manifest.input.sample_rate,
                 operating_points=dict(manifest.output.operating_points),
                 metrics=manifest.metrics,
             )
         )
-    return schemas.ModelList(models=found)
+    return schemas.ModelList(models=found, store=_store_state(registry), behind=list(registry.behind))
 
 
 @router.get(
@@ -232,15 +253,15 @@ async def live() -> schemas.Health:
     return schemas.Health(status="alive")
 
 
-@router.get("/health/ready", dependencies=[Depends(loaded_registry)], responses=problems.responses("not_ready"))
-async def ready(request: Request) -> schemas.Health:
+@router.get("/health/ready", responses=problems.responses("not_ready"))
+async def ready(request: Request, registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.Readiness:
     """The models are loaded and warm, and the process is not about to stop.
 
     While it drains, requests are still answered: a balancer that asks here has the time to send them elsewhere.
     """
     if request.app.state.draining:
         raise _not_ready()
-    return schemas.Health(status="ready")
+    return schemas.Readiness(status="ready", store=_store_state(registry))
 
 
 @router.get(
@@ -259,6 +280,10 @@ async def metrics(request: Request) -> Response:
 async def root() -> RedirectResponse:
     """To the API's own pages."""
     return RedirectResponse("docs")
+
+
+def _store_state(registry: Registry) -> Literal["current", "stale"]:
+    return "stale" if registry.behind else "current"
 
 
 def _not_ready() -> ProblemError:
@@ -281,6 +306,10 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
     finally:
         task.cancel()
         gone.cancel()
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    return await asyncio.gather(*work)
 
 
 async def _lines(one: Callable[[int], Coroutine[Any, Any, str]], count: int) -> AsyncIterator[str]:

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="family or family@version, separated by commas; the first is the default of a request",
     )
+    store_poll_seconds: _Seconds = Field(
+        default=5.0, ge=0, description="seconds between looks at the store for another version; 0: only at SIGHUP"
+    )
     runtime: RuntimeName = Field(default="keras", description="what runs them: keras, on TensorFlow, or onnx")
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 

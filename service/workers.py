@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from service.admission import Admission, Place
 from service.lanes import Lane, Lanes
+from service.settle import settle
 from service.telemetry import Telemetry
 
 _LOOK_AGAIN_SECONDS = 0.05  # whether what was decoded has been scored meanwhile
@@ -28,12 +29,12 @@ class _Task(Generic[T]):
         try:
             value = self.function()
         except Exception as error:
-            self.loop.call_soon_threadsafe(_settle, self.future, None, error)
+            settle(self.loop, self.future, error=error)
         else:
-            self.loop.call_soon_threadsafe(_settle, self.future, value, None)
+            settle(self.loop, self.future, value=value)
         finally:
             if self.place is not None:
-                self.place.let_go()
+                self.place.end()
 
 
 class Workers:
@@ -99,7 +100,7 @@ class Workers:
                         self._telemetry.dropped.labels("decode").inc()
                         continue
                     if task.place is not None:
-                        task.place.hold()
+                        task.place.begin()
                     self._busy[lane] += 1
                     return lane, task
                 waits = any(True for _ in self._tasks)
@@ -111,12 +112,3 @@ class Workers:
         others = sum(self._busy.values()) - self._busy["single"]
         alone = lane == "single" or others < max(1, len(self._threads) - 1)
         return alone and (lane != "shadow" or self._busy["shadow"] == 0) and self._admission.may_decode(lane)
-
-
-def _settle(future: asyncio.Future[Any], value: object, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(cast(Any, value))
-    else:
-        future.set_exception(error)

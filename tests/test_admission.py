@@ -21,7 +21,7 @@ class Clock:
 
 
 def admission(**changes: Any) -> Admission:
-    usual = {"max_clips": 4, "max_seconds": 100.0, "max_batches": 2, "deadline_seconds": 10.0}
+    usual = {"max_clips": 4, "max_seconds": 100.0, "max_batches": 2, "deadline_seconds": 20.0}
     return Admission(Telemetry(), **{**usual, **changes})
 
 
@@ -46,10 +46,8 @@ def test_places_are_bounded_and_given_back() -> None:
     with places.place(0):
         with pytest.raises(ZeroDivisionError), places.place(0):
             _ = 1 / 0
-        assert not places.full()
         with places.place(0):
             assert refused(places).headers == {"Retry-After": "1"}
-            assert places.full()
         with places.place(0):
             pass
     assert places.clips == 0
@@ -58,64 +56,87 @@ def test_places_are_bounded_and_given_back() -> None:
 def test_seconds_of_audio_are_bounded() -> None:
     places = admission()
     one, other = taken(places, 60.0, 39.0)
-    refused(places, 32_000)  # bytes that stand for 2 s
-    with places.place(16_000) as third:
+    refused(places, 64_000)  # bytes that stand for 2 s
+    with places.place(32_000) as third:
         third.lasts(0.25)
-        with places.place(8_000):
+        with places.place(16_000):
             pass
-    one.let_go()
-    other.let_go()
-    with places.place(16_000 * 500) as alone:  # longer than all, but there is nobody else
+    one.leave()
+    other.leave()
+    with places.place(32_000 * 500) as large, places.place(32_000 * 40):  # the first may be half of all
+        large.lasts(500.0)
         refused(places)
-        alone.lasts(3.0)  # it was well packed
-        with places.place(16_000 * 97):
+        large.lasts(3.0)
+        with places.place(32_000 * 50):
             pass
 
 
-def test_a_place_is_free_when_the_last_that_works_on_it_lets_go() -> None:
+def test_a_place_is_free_when_the_last_that_works_on_it_has_ended() -> None:
     places = admission(max_clips=1)
     with places.place(0) as place:
-        place.hold()  # a thread
+        place.begin()  # a thread
     refused(places)
-    place.let_go()
+    place.end()
     with places.place(0):
         pass
+
+
+def test_singles_keep_half_of_the_seconds_whatever_a_batch_turns_out_to_be() -> None:
+    async def scenario() -> None:
+        places = admission()
+        async with asyncio.timeout(5):
+            bulk = await places.bulk_place(0)
+        bulk.lasts(400.0)  # it was well packed
+        taken(places, 49.0)
+        refused(places, 64_000)
+
+    asyncio.run(scenario())
 
 
 def rated(clock: Clock, per_second: float, **changes: Any) -> Admission:
     """Places of a service that was busy for a minute, and scored so much of audio a second."""
     places = admission(max_clips=100, max_seconds=10_000.0, clock=clock, **changes)
-    with places.place(0):
+    with places.place(0) as busy:
+        busy.begin()
         for _ in range(60):
             clock.now += 1
             [place] = taken(places, per_second)
             place.scored = True
-            place.let_go()
+            place.leave()
+        busy.end()
     return places
 
 
-def test_who_would_wait_for_longer_than_the_deadline_is_refused_now_and_told_when_to_come() -> None:
+def test_who_would_wait_for_longer_than_half_the_deadline_is_refused_now_and_told_when_to_come() -> None:
     places = rated(Clock(), 20.0)
-    waiting = taken(places, 150.0, 45.0)
-    assert not places.full()
-    waiting += taken(places, 10.0)  # 205 s of audio at 20 s a second
-    assert places.full()
+    waiting = taken(places, 150.0, 45.0, 10.0)  # 205 s of audio at 20 s a second
     assert refused(places).headers == {"Retry-After": "11"}
-    waiting[0].let_go()
-    assert not places.full()
+    waiting[0].leave()
+    with places.place(0):
+        pass
 
 
 def test_what_was_not_scored_is_no_work_done() -> None:
     clock = Clock()
     places = rated(clock, 20.0)
-    with places.place(0):
+    with places.place(0) as busy:
+        busy.begin()
         for _ in range(30):
             clock.now += 1
-            [gone] = taken(places, 1_000.0)  # decoded, and then its caller went
-            gone.let_go()
-        waiting = taken(places, 100.0)
+            [gone] = taken(places, 100.0)  # decoded, and then its caller went
+            gone.leave()
+        taken(places, 100.0)
         assert int(refused(places).headers["Retry-After"]) > 20
-        waiting[0].let_go()
+        busy.end()
+
+
+def test_a_body_that_is_waited_for_is_no_work() -> None:
+    clock = Clock()
+    places = rated(clock, 20.0)
+    with places.place(0):
+        clock.now += 1_000
+    taken(places, 201.0)
+    assert refused(places).headers == {"Retry-After": "11"}
 
 
 def test_decoding_waits_for_scoring() -> None:
@@ -126,7 +147,7 @@ def test_decoding_waits_for_scoring() -> None:
     assert places.may_decode("single")
     waiting[1].lasts(99.0)  # more than it looked like
     assert not places.may_decode("single")
-    waiting[0].let_go()
+    waiting[0].leave()
     assert places.may_decode("single")
 
 
@@ -140,19 +161,19 @@ def test_batches_have_half_of_the_places_and_wait_for_them() -> None:
         with places.place(0), places.place(0):  # the other half
             refused(places)
             waiters.pop(0).cancel()  # who goes keeps nobody up
-            await asyncio.to_thread(first[0].let_go)
+            await asyncio.to_thread(first[0].leave)
             second = await asyncio.wait_for(waiters[0], 5)
             assert not waiters[1].done()
-            second.let_go()
-            (await asyncio.wait_for(waiters[1], 5)).let_go()
+            second.leave()
+            (await asyncio.wait_for(waiters[1], 5)).leave()
             first[1].lasts(60.0)  # more than half of the seconds
             later = asyncio.create_task(places.bulk_place(0))
             await asyncio.sleep(0.01)
             assert not places.may_decode("bulk")
             assert places.may_decode("single")
             assert not later.done()
-            first[1].let_go()
-            (await asyncio.wait_for(later, 5)).let_go()
+            first[1].leave()
+            (await asyncio.wait_for(later, 5)).leave()
         assert places.clips == 0
 
     asyncio.run(scenario())

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from model_store.detector import Detector
+from model_store.detector import CALL_WINDOWS, Detector
 from service import bodies
 from tests.made_store import speech
 from tests.serving import Client, serving
@@ -163,7 +163,7 @@ def test_a_client_that_goes_is_not_worked_for(store: Path, monkeypatch: pytest.M
                 other.post(path, timeout=0.5, **request)  # type: ignore[arg-type]
             assert begun.wait(10)
             patience = time.monotonic() + 5
-            while client.app.state.admission.clips > 1:  # what is in the call cannot be stopped, and has its place
+            while client.app.state.admission.clips > CALL_WINDOWS:  # what is in a call cannot be stopped
                 assert time.monotonic() < patience, "the places of a client that has gone are not free"
                 time.sleep(0.02)
             go_on.set()

@@ -250,7 +250,7 @@ def test_before_it_is_ready(store: Path) -> None:
             assert answer.headers["Retry-After"] == "1"
         assert client.get("/health/live").json() == {"status": "alive"}
         app.state.registry = loaded
-        assert client.get("/health/ready").json() == {"status": "ready"}
+        assert client.get("/health/ready").json() == {"status": "ready", "store": "current"}
         drain(app)
         check(client.get("/health/ready"), "not_ready")
         assert client.post("/detect", content=CLIP).status_code == 200  # drained, not dropped
