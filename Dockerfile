@@ -23,8 +23,8 @@ COPY model_store model_store
 # will: an image that could not start is not built.
 RUN chmod -R a+rX . \
     && /opt/venv/bin/python -m compileall -q . \
-    && KERAS_HOME=/nonexistent /opt/venv/bin/python -c "from service.registry import Registry; \
-from service.settings import Settings; from service.telemetry import Telemetry; Registry.load(Settings(runtime='${RUNTIME}'), Telemetry())"
+    && KERAS_HOME=/nonexistent /opt/venv/bin/python -c "from service.catalogue import Catalogue; \
+from service.settings import Settings; from service.telemetry import Telemetry; Catalogue(Settings(runtime='${RUNTIME}'), Telemetry()).refresh()"
 
 
 FROM python:3.11.15-slim-bookworm

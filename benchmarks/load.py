@@ -10,8 +10,10 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -64,12 +66,25 @@ class Target:
         return head.encode() + self.body
 
 
+@dataclass(slots=True)
+class Until:
+    """When to end: at a time of `time.perf_counter`, or as soon as it is told."""
+
+    at: float
+
+    def now(self) -> None:
+        """End."""
+        self.at = 0.0
+
+
 async def load(target: Target, *, connections: int, seconds: float) -> Outcome:
     """Send requests for some seconds, and wait for the answers to those that were sent."""
     outcome = Outcome()
     request = target.request
     begun, begun_cpu, begun_busy = time.perf_counter(), time.process_time(), _machine_busy_seconds()
-    until = begun + seconds
+    until = Until(begun + seconds)
+    with suppress(NotImplementedError, ValueError, RuntimeError):  # there are no signals outside of the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, until.now)
     await asyncio.gather(*(_connection(target.address, request, outcome, until=until) for _ in range(connections)))
     outcome.elapsed_seconds = time.perf_counter() - begun
     outcome.cpu_seconds = time.process_time() - begun_cpu
@@ -77,9 +92,9 @@ async def load(target: Target, *, connections: int, seconds: float) -> Outcome:
     return outcome
 
 
-async def _connection(address: tuple[str, int], request: bytes, outcome: Outcome, *, until: float) -> None:
+async def _connection(address: tuple[str, int], request: bytes, outcome: Outcome, *, until: "Until") -> None:
     streams = None
-    while (sent := time.perf_counter()) < until:
+    while (sent := time.perf_counter()) < until.at:
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 if streams is None:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,11 @@ class Server:
 
 
 @contextmanager
-def ours(store: Path, model: str, *, log: Path) -> Iterator[Server]:
+def ours(store: Path, model: str, *, log: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Our service, in the environment that it ships with."""
     port = _free_port()
     environment = {"BONAFIDE_PORT": str(port), "BONAFIDE_STORE": str(store), "BONAFIDE_MODELS": model}
+    environment |= settings or {}
     command = [sys.executable, "-m", "benchmarks.as_shipped"]
     with _running("ours", command, port=port, ready="/health/ready", environment=environment, log=log) as server:
         yield server

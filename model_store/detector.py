@@ -20,7 +20,7 @@ Waveform = npt.NDArray[np.float32]
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
 Reason = Literal["silence", "insufficient_speech", "clipped", "out_of_range_bandwidth"]
 
-_CALL_WINDOWS = 8  # in one compiled call: more are no faster, and take more memory however long a recording is
+CALL_WINDOWS = 8  # in one compiled call: more are no faster, and take more memory however long a recording is
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +175,26 @@ class Detector:
         """Score what `prepare` made: as `score`."""
         if not clips:
             return []
-        logits = self._logits(np.concatenate([clip.windows for clip in clips]))
+        every = np.concatenate([clip.windows for clip in clips])
+        pieces = [every[first : first + CALL_WINDOWS] for first in range(0, len(every), CALL_WINDOWS)]
+        return self.scores(clips, np.concatenate([self.logits(piece) for piece in pieces]))
+
+    def logits(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """One call of the model: window logits, float32 (k,), for windows float32 (k, window_samples).
+
+        For callers that share calls out themselves; a call of more than `CALL_WINDOWS` gains nothing.
+        """
+        return self._call(windows)
+
+    def scores(self, clips: Sequence[Prepared], logits: npt.NDArray[np.float32]) -> list[Score]:
+        """The clips' scores, from the logits of all of their windows, one clip after the other."""
         ends = np.cumsum([len(clip.windows) for clip in clips])
         return [self._score(clip, part) for clip, part in zip(clips, np.split(logits, ends[:-1]), strict=True)]
 
     def probe_logit(self) -> float:
         """The logit of the window that the manifest's seed makes."""
         window = probe_waveform(self.manifest.probe.seed, samples=self.manifest.input.window_samples)
-        return float(self._logits(window[None])[0])
-
-    def _logits(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Window logits, float32 (k,), for windows float32 (k, window_samples)."""
-        pieces = [batch[first : first + _CALL_WINDOWS] for first in range(0, len(batch), _CALL_WINDOWS)]
-        return np.concatenate([self._call(piece) for piece in pieces])
+        return float(self.logits(window[None])[0])
 
     def _score(self, clip: Prepared, logits: npt.NDArray[np.float32]) -> Score:
         shape, condition = self.manifest.input, clip.condition

@@ -88,10 +88,7 @@ class Store:
     def pin(self, family: str, version: int) -> None:
         """Make ``family`` mean `version` from now on, in one step."""
         folder = self.resolve(f"{family}@{version}").parent
-        temporary = folder / f".{_PIN_FILE}-{os.getpid()}"
-        _write_synced(temporary, f"{version}\n".encode())
-        temporary.replace(folder / _PIN_FILE)
-        _sync(folder)
+        replace_synced(folder / _PIN_FILE, f"{version}\n".encode())
 
     def unpin(self, family: str) -> None:
         """Make ``family`` mean its newest version again."""
@@ -142,7 +139,7 @@ class Store:
         family = manifest(1, {MODEL_FILE: "0" * 64, CARD_FILE: "0" * 64}).family
         folder = self._family(family)
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             for abandoned in folder.glob(f"{_STAGING_PREFIX}*"):
                 shutil.rmtree(abandoned)
             version = max(self.versions(family), default=0) + 1
@@ -294,11 +291,23 @@ def _read_regular(path: Path, *, limit: int | None) -> bytes:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the family's lock, so that two publishers take turns. The kernel frees it if its holder dies."""
     with (folder / _LOCK_FILE).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def replace_synced(path: Path, data: bytes) -> None:
+    """Write a file in one step: whoever reads it finds the old content or the new, whenever the power goes."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        _write_synced(temporary, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
 
 
 def _write_synced(path: Path, data: bytes) -> None:

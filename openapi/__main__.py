@@ -20,9 +20,9 @@ from fastapi import FastAPI
 
 from service import keys
 from service.app import create_app
+from service.catalogue import Catalogue
 from service.document import EXAMPLES
 from service.problems import CODES
-from service.registry import Registry
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -50,11 +50,12 @@ def text(content: Any) -> str:
 
 async def answers(settings: Settings) -> dict[str, Any]:
     """OpenAPI's example objects: answers for clips, and an answer for each code of `problems.CODES`."""
-    registry = Registry.load(settings, Telemetry())
+    registry = Catalogue(settings, Telemetry()).refresh()
 
     def app(**changes: Any) -> FastAPI:
         made = create_app(settings.model_copy(update=changes))
         made.state.registry = registry
+        made.state.workers.start()
         made.state.engine.start()
         return made
 
@@ -103,7 +104,7 @@ async def answers(settings: Settings) -> dict[str, Any]:
         "audit_unavailable": _ask(unaudited, "/detect", telephone),
         "deadline_exceeded": _ask(app(deadline_seconds=1e-3), "/detect", telephone),
     }
-    with full.state.engine.admitted():  # its only place
+    with full.state.admission.place(0):  # its only one
         for code, (_, title) in CODES.items():
             found[code] = (title, await asked[code])
     return {name: {"summary": summary, "value": value} for name, (summary, value) in found.items()}

@@ -1,11 +1,15 @@
 """python -m service: settings -> create_app -> uvicorn; or, with a command, what goes with the service"""
 
 import argparse
+import asyncio
 import logging.config
 import math
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
+from socket import socket
 from types import FrameType
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: its threads would fight over the cores
@@ -22,12 +26,15 @@ from service.protocol import Protocol
 from service.settings import Settings, table
 from service.telemetry import log, log_config
 
+_LINGER_SECONDS = 0.25  # in which who has connected may still send
+
 
 class Server(uvicorn.Server):
     """uvicorn, which stops when the app has failed, and which drains before it stops.
 
     Told to stop, it fails /health/ready at once and goes on answering for `drain_seconds`, so that a balancer
-    stops sending before the port closes. Told again, it exits at once.
+    stops sending before the port closes; each answer closes its connection. What had connected by then may still send
+    its request for a moment: nothing that was taken is lost. Told again, it exits at once.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -40,6 +47,34 @@ class Server(uvicorn.Server):
             os._exit(1)  # what is still in work may hold an orderly end up
         drain(self.app)
         self.exit_at = time.monotonic() + self.app.state.settings.drain_seconds
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        if self.exit_at < math.inf:
+            await self._close_ports()
+            await asyncio.sleep(_LINGER_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _close_ports(self) -> None:
+        """Close the ports, but take in who has connected to them: the kernel would turn them away."""
+        listeners = [socket(fileno=os.dup(each.fileno())) for server in self.servers for each in server.sockets]
+        for server in self.servers:
+            server.close()
+        taken = []
+        for listener in listeners:
+            listener.setblocking(False)
+            with listener, suppress(BlockingIOError):
+                while True:
+                    taken.append(listener.accept()[0])
+        for connection in taken:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        config = self.config
+        made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def on_tick(self, counter: int) -> bool:
         stop = self.app.state.failed or time.monotonic() >= self.exit_at
@@ -75,6 +110,7 @@ def main() -> int:
     except (KeysError, AuditError) as error:
         log.critical("cannot start: %s", error)
         return 1
+    signal.signal(signal.SIGHUP, lambda *_: app.state.watcher.look())
     config = uvicorn.Config(
         app,
         host=settings.host,

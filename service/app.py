@@ -10,15 +10,21 @@ from fastapi_offline import FastAPIOffline
 from model_store.errors import StoreError
 from service import pages, problems
 from service.access import Keyring
+from service.admission import Admission
 from service.audit import Trail
+from service.catalogue import Catalogue
 from service.document import document
 from service.engine import Engine
+from service.gate import Gate
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
 from service.registry import Registry
-from service.routes import router
+from service.routes import GATED, router
 from service.settings import Settings
+from service.shadow import Shadow
 from service.telemetry import Telemetry, log
+from service.watch import Watcher
+from service.workers import Workers
 
 VERSION = "0.1.0"
 _CALLERS = 2  # threads that call detectors, each call with threads of its own
@@ -51,20 +57,43 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     telemetry = Telemetry()
-    engine = Engine(telemetry, max_clips=settings.max_queue_clips, threads=min(settings.threads, _CALLERS))
+    admission = Admission(
+        telemetry,
+        max_clips=settings.max_queue_clips,
+        max_seconds=settings.max_queue_seconds,
+        max_batches=settings.max_batches,
+        deadline_seconds=settings.deadline_seconds,
+    )
+    workers = Workers(telemetry, admission, threads=settings.threads)
+    engine = Engine(telemetry, threads=min(settings.threads, _CALLERS))
     app.state.settings = settings
     app.state.telemetry = telemetry
+    app.state.admission = admission
+    app.state.workers = workers
     app.state.engine = engine
     app.state.trail = Trail.of(settings, telemetry)
-    app.state.pipeline = Pipeline(settings, telemetry, engine, app.state.trail)
+    app.state.pipeline = Pipeline(
+        settings, telemetry, admission=admission, workers=workers, engine=engine, trail=app.state.trail
+    )
+    app.state.shadow = Shadow(telemetry, admission, workers, engine)
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
+    app.state.catalogue = Catalogue(settings, telemetry)
+    app.state.watcher = Watcher(
+        app.state.catalogue, seconds=settings.store_poll_seconds, switch=lambda registry: _switch(app, registry)
+    )
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
     app.include_router(pages.router)
     problems.install(app)
-    app.add_middleware(BodyBounds, max_bytes=settings.max_body_bytes, max_seconds=settings.body_seconds)
+    app.add_middleware(
+        BodyBounds,
+        max_bytes=settings.max_body_bytes,
+        max_seconds=settings.body_seconds,
+        max_bytes_together=settings.max_bodies_bytes,
+    )
+    app.add_middleware(Gate, admission=admission, paths=GATED)
     app.add_middleware(RequestContext, telemetry=telemetry)
     return app
 
@@ -80,26 +109,49 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trail: Trail | None = app.state.trail
     if trail is not None:
         trail.start()
+    app.state.workers.start()
     app.state.engine.start()
     loading = asyncio.create_task(_load(app))
     yield
     drain(app)
+    app.state.shadow.stop()
     await loading
-    await asyncio.to_thread(app.state.engine.stop)
+    for threads in (app.state.watcher, app.state.workers, app.state.engine):
+        await asyncio.to_thread(threads.stop)
     if trail is not None:
         await asyncio.to_thread(trail.stop)
 
 
 async def _load(app: FastAPI) -> None:
     try:
-        app.state.registry = await asyncio.to_thread(Registry.load, app.state.settings, app.state.telemetry)
+        registry = await asyncio.to_thread(app.state.catalogue.refresh)
     except Exception as error:
         # A StoreError is a sentence that says it all; of anything else, the traceback is needed.
         log.critical("cannot start: %s", error, exc_info=None if isinstance(error, StoreError) else error)
         app.state.failed = True
         return
+    _switch(app, registry)
     if not app.state.draining:
         app.state.telemetry.ready.set(1)
-    names = [item.detector.manifest.name for item in app.state.registry.all()]
+    app.state.watcher.start(registry)
+
+
+def _switch(app: FastAPI, registry: Registry) -> None:
+    """From now on, requests get their model from this registry. Those in work keep the one that they have."""
+    first = app.state.registry is None
+    app.state.registry = registry
+    roles = registry.roles()
+    app.state.telemetry.serving(
+        [(role, model.detector.manifest, share) for role, model, share in roles], registry.behind
+    )
     settings = app.state.settings
-    log.info("ready", extra={"models": names, "runtime": settings.runtime, "threads": settings.threads})
+    log.info(
+        "ready" if first else "models changed",
+        extra={
+            "models": [model.name for role, model, _ in roles if role == "stable"],
+            "others": [f"{role} {model.name} {share:g}" for role, model, share in roles if role != "stable"],
+            "behind": list(registry.behind),
+            "runtime": settings.runtime,
+            "threads": settings.threads,
+        },
+    )

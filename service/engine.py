@@ -1,51 +1,89 @@
-"""The bounded queue in front of the detectors: admission, and calls shared by whoever waits.
+"""Calls of the detectors, shared by whoever waits, in slices that let everyone through.
 
-A few threads make the calls: while one gathers clips or answers, another keeps the cores busy. Each takes what waits
-for the same detector in one call, up to a few clips, and never waits for more: alone, a clip is scored at once; under
-load, calls grow by themselves.
+A few threads make the calls: while one gathers windows or answers, another keeps the cores busy. Each takes a few
+windows of what waits for the same detector in one call, and never waits for more: alone, a clip is scored at once;
+under load, calls grow by themselves. A long clip takes turns with the others, a call at a time.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Condition, Thread
 
-from model_store.detector import Detector, Prepared, Score
-from service.problems import ProblemError
+import numpy as np
+import numpy.typing as npt
+
+from model_store.detector import CALL_WINDOWS, Detector, Prepared, Score
+from service.admission import Place
+from service.lanes import LANES, Lane, Lanes
+from service.settle import settle
 from service.telemetry import Telemetry
 
-_CALL_CLIPS = 4  # in one call: more gain nothing, and would leave the other threads without work
+_SHADOW_WINDOWS = 2  # in one call: whoever comes meanwhile waits for no more
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores, and what the call took."""
+    """Scores, and the time of the calls that they came from."""
 
     scores: list[Score]
     infer_seconds: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Job:
+    """Clips to score. `taken`, `done` and what they lead to are the engine's, under its lock."""
+
     detector: Detector
     clips: Sequence[Prepared]
+    lane: Lane
+    place: Place | None
+    deadline: float
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Scored]
+    windows: int = field(init=False)  # of all clips together
+    logits: npt.NDArray[np.float32] = field(init=False)
+    taken: int = 0  # windows in a call, or behind one
+    done: int = 0
+    seconds: float = 0.0
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        self.windows = sum(len(clip.windows) for clip in self.clips)
+        self.logits = np.empty(self.windows, np.float32)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.failed or self.future.cancelled() or time.monotonic() > self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Windows of a job, counted over its clips one after the other."""
+
+    job: _Job
+    first: int
+    end: int
+
+    def windows(self) -> Iterator[npt.NDArray[np.float32]]:
+        """They, clip by clip."""
+        offset = 0
+        for clip in self.job.clips:
+            yield clip.windows[max(0, self.first - offset) : max(0, self.end - offset)]
+            offset += len(clip.windows)
 
 
 class Engine:
     """Scores for coroutines, from threads of its own between `start` and `stop`."""
 
-    def __init__(self, telemetry: Telemetry, *, max_clips: int, threads: int) -> None:
+    def __init__(self, telemetry: Telemetry, *, threads: int) -> None:
         self._telemetry = telemetry
-        self._max_clips = max_clips
-        self._admitted = 0
-        self._jobs: deque[_Job] = deque()
+        self._jobs: Lanes[_Job] = Lanes()
         self._changed = Condition()
         self._running = False
+        self._shadowing = False
         self._threads = [Thread(target=self._work, name=f"engine-{n}", daemon=True) for n in range(threads)]
 
     def start(self) -> None:
@@ -62,87 +100,117 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """A clip's place, from before it is decoded until it is done with. For the thread of the event loop.
+    async def score(
+        self,
+        detector: Detector,
+        clips: Sequence[Prepared],
+        *,
+        lane: Lane = "single",
+        place: Place | None = None,
+        deadline: float = float("inf"),
+    ) -> Scored:
+        """Score clips together.
 
-        Raises
-        ------
-        ProblemError
-            ``overloaded``, at once, if there is none.
+        Cancelled, or past the deadline (of `time.monotonic`), what is not in a call is dropped unscored; what is holds
+        its place until the call's end.
         """
-        if self._admitted >= self._max_clips:
-            raise ProblemError(
-                "overloaded",
-                f"At most {self._max_clips} clips are in work or wait. Received: one more.",
-                headers={"Retry-After": "1"},
-            )
-        self._count(+1)
-        try:
-            yield
-        finally:
-            self._count(-1)
-
-    async def score(self, detector: Detector, clips: Sequence[Prepared]) -> Scored:
-        """Score clips together. Cancelled, as by a deadline, what still waits is dropped unscored."""
         loop = asyncio.get_running_loop()
-        job = _Job(detector, clips, loop, loop.create_future())
+        job = _Job(detector, clips, lane, place, deadline, loop, loop.create_future())
         with self._changed:
-            self._jobs.append(job)
+            self._jobs.put(lane, job)
             self._changed.notify()
-        return await job.future
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            with self._changed:
+                self._jobs.discard(lane, job)
+            raise
 
     def _work(self) -> None:
-        while jobs := self._take():
-            self._call(jobs)
-            del jobs  # waiting for the next ones, hold no audio
+        while slices := self._take():
+            self._call(slices)
+            del slices  # waiting for the next ones, hold no audio
 
-    def _take(self) -> list[_Job]:
-        """The next call's jobs; none when no more work will come."""
+    def _take(self) -> list[_Slice]:
+        """The next call's windows; none when no more work will come."""
         with self._changed:
             while True:
-                while self._jobs and self._jobs[0].future.cancelled():
-                    self._jobs.popleft()
-                if self._jobs:
-                    break
-                if not self._running:
+                lane = self._jobs.next(self._may)
+                if lane is not None:
+                    if slices := self._gather(lane):
+                        return slices
+                elif self._running or any(True for _ in self._jobs):
+                    self._changed.wait()
+                else:
                     return []
-                self._changed.wait()
-            first = self._jobs.popleft()
-            taken, room = [first], _CALL_CLIPS - len(first.clips)
-            while self._jobs and self._jobs[0].detector is first.detector and len(self._jobs[0].clips) <= room:
-                job = self._jobs.popleft()
-                if not job.future.cancelled():
-                    taken.append(job)
-                    room -= len(job.clips)
-            return taken
 
-    def _call(self, jobs: list[_Job]) -> None:
+    def _may(self, lane: Lane) -> bool:
+        return lane != "shadow" or not self._shadowing
+
+    def _gather(self, lane: Lane) -> list[_Slice]:
+        """Windows for one detector, of the lane whose turn it is and then of the others; shadows' stay alone."""
+        lanes = [lane] if lane == "shadow" else [lane, *(other for other in LANES[:2] if other != lane)]
+        room = _SHADOW_WINDOWS if lane == "shadow" else CALL_WINDOWS
+        slices: list[_Slice] = []
+        unfinished: list[_Job] = []
+        for served in lanes:
+            while room and (job := self._jobs.head(served)) is not None:
+                if job.over:
+                    self._jobs.pop(served)
+                    self._telemetry.dropped.labels("infer").inc()
+                    continue
+                if slices and job.detector is not slices[0].job.detector:
+                    break
+                self._jobs.pop(served)
+                count = min(room, job.windows - job.taken)
+                slices.append(_Slice(job, job.taken, job.taken + count))
+                job.taken += count
+                room -= count
+                if job.place is not None:
+                    job.place.begin()
+                if job.taken < job.windows:
+                    unfinished.append(job)
+        for job in unfinished:
+            self._jobs.put(job.lane, job)
+            self._changed.notify()
+        self._shadowing |= bool(slices) and lane == "shadow"
+        return slices
+
+    def _call(self, slices: list[_Slice]) -> None:
         begun = time.perf_counter()
-        clips = [clip for job in jobs for clip in job.clips]
         try:
-            scores = iter(jobs[0].detector.score_prepared(clips))
+            windows = np.concatenate([some for part in slices for some in part.windows()])
+            logits = slices[0].job.detector.logits(windows)
+            seconds = time.perf_counter() - begun
+            self._telemetry.stages.labels("infer").observe(seconds)
+            self._telemetry.batch.observe(len(logits))
+            ends = np.cumsum([part.end - part.first for part in slices])
+            for part, found in zip(slices, np.split(logits, ends[:-1]), strict=True):
+                part.job.logits[part.first : part.end] = found
+            whole = self._count(slices, seconds)
+            for job in whole:
+                scored = Scored(job.detector.scores(job.clips, job.logits), job.seconds)
+                settle(job.loop, job.future, value=scored)
         except Exception as error:
-            for job in jobs:
-                job.loop.call_soon_threadsafe(_fail, job.future, error)
-            return
-        seconds = time.perf_counter() - begun
-        self._telemetry.stages.labels("infer").observe(seconds)
-        self._telemetry.batch.observe(len(clips))
-        for job in jobs:
-            scored = Scored([next(scores) for _ in job.clips], seconds)
-            job.loop.call_soon_threadsafe(_resolve, job.future, scored)
+            for job in {part.job for part in slices}:
+                job.failed = True
+                settle(job.loop, job.future, error=error)
+        finally:
+            for part in slices:
+                if part.job.place is not None:
+                    part.job.place.end()
+            if slices[0].job.lane == "shadow":
+                with self._changed:
+                    self._shadowing = False
+                    self._changed.notify()
 
-    def _count(self, change: int) -> None:
-        self._admitted += change
-        self._telemetry.waiting.set(self._admitted)
-
-
-def _resolve(future: asyncio.Future[Scored], scored: Scored) -> None:
-    if not future.done():
-        future.set_result(scored)
-
-
-def _fail(future: asyncio.Future[Scored], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+    def _count(self, slices: list[_Slice], seconds: float) -> list[_Job]:
+        """Count a call's windows as done; the jobs that are whole now."""
+        whole = []
+        with self._changed:
+            for part in slices:
+                part.job.done += part.end - part.first
+                part.job.seconds += seconds
+                if part.job.done == part.job.windows:
+                    whole.append(part.job)
+        return whole

@@ -55,6 +55,8 @@ class RequestContext:
                 answered["X-Request-ID"] = scope["request_id"]
                 for name, value in SECURITY_HEADERS.items():
                     answered.setdefault(name, value)
+                if scope["app"].state.draining:  # so that no request is on its way when the connection is closed
+                    answered["Connection"] = "close"
             await send(message)
 
         try:
@@ -71,7 +73,7 @@ class RequestContext:
             # The route's template, never the path: paths are the client's to choose, and would be labels without end.
             route = getattr(scope.get("route"), "path", "unmatched")
             self.telemetry.requests.labels(route, str(status)).observe(seconds)
-            if not route.startswith(_UNLOGGED):
+            if not route.startswith(_UNLOGGED) and "unlogged" not in scope:
                 trace = headers.get("traceparent", "")
                 entry = {
                     "request_id": scope["request_id"],
@@ -87,16 +89,18 @@ class RequestContext:
 
 
 class BodyBounds:
-    """Refuse a body over a size, by its declared length at once and by its content as soon as it exceeds; and one
-    that has not arrived in time.
+    """Refuse a body over a size, by its declared length at once and by its content as soon as it exceeds; one that has
+    not arrived in time; and one for which there is no room beside the others.
 
     Starlette's own limit answers text/plain, and has no clock.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, max_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_seconds: float, max_bytes_together: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
         self.max_seconds = max_seconds
+        self.max_bytes_together = max_bytes_together
+        self.held = 0  # bytes of all requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -121,13 +125,24 @@ class BodyBounds:
                     f"A body arrives within {self.max_seconds:g} s. Received: a part of one.",
                     headers={"Connection": "close"},
                 ) from None
-            received += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            received += size
+            self.held += size
             complete = not message.get("more_body", False)
             if received > self.max_bytes:
                 raise self._too_large("more")
+            if self.max_bytes_together < self.held != received:
+                raise ProblemError(
+                    "overloaded",
+                    f"The bodies of all requests are at most {self.max_bytes_together} bytes. Received: more.",
+                    headers={"Retry-After": "1"},
+                )
             return message
 
-        await self.app(scope, bounded, send)
+        try:
+            await self.app(scope, bounded, send)
+        finally:
+            self.held -= received
 
     def _too_large(self, received: str) -> ProblemError:
         return ProblemError("body_too_large", f"A body is at most {self.max_bytes} bytes. Received: {received}.")

@@ -1,25 +1,29 @@
 """The HTTP contract's routes: thin handlers over the pipeline and the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from model_store.manifest import OperatingPointName
 from service import problems, schemas
 from service.access import ACCESS_PROBLEMS, needs
+from service.answers import Options
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
 from service.document import examples
-from service.pipeline import Options, Pipeline
+from service.pipeline import Pipeline
 from service.problems import ProblemError
 from service.registry import Loaded, Registry
 
 NDJSON = "application/x-ndjson"
-_BATCH_IN_FLIGHT = 16  # clips of one batch at work at a time, so that other callers' clips get between them
+GATED = frozenset({"/detect"})  # whose requests are one clip, refused before its body is read if need be
+_BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
 _AUDIO_PROBLEMS = (
     "unsupported_format",
     "empty_audio",
@@ -34,6 +38,7 @@ _AUDIO_PROBLEMS = (
 _REQUEST_PROBLEMS = (
     *ACCESS_PROBLEMS,
     "rate_limited",
+    "overloaded",
     "malformed_request",
     "unknown_model",
     "body_too_large",
@@ -57,14 +62,27 @@ async def loaded_registry(request: Request) -> Registry:
 
 
 async def loaded_model(
+    request: Request,
     registry: Annotated[Registry, Depends(loaded_registry)],
     model: Annotated[
         str | None,
-        Query(description="family@version, or family for the first of it in /models; by default the first of all"),
+        Query(
+            description="family, of which a canary may answer a share; family@version, family@stable or family@canary, "
+            "of those in /models; by default the first of all"
+        ),
     ] = None,
 ) -> Loaded:
     """The model that a request names."""
-    return registry.get(model)
+    return registry.get(model, request_id=request.scope["request_id"])
+
+
+async def shadow_model(
+    request: Request,
+    registry: Annotated[Registry, Depends(loaded_registry)],
+    model: Annotated[Loaded, Depends(loaded_model)],
+) -> Loaded | None:
+    """The model that is to score the request in silence besides, if any."""
+    return registry.shadow_of(model, request_id=request.scope["request_id"])
 
 
 async def options(
@@ -98,7 +116,7 @@ async def options(
     "/detect",
     dependencies=[Depends(needs("detect"))],
     response_model=schemas.DetectResult,
-    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS, "overloaded")
+    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS)
     | examples("telephone", "silence", "two_channels"),
     openapi_extra={
         "requestBody": {
@@ -113,6 +131,7 @@ async def options(
 async def detect(
     request: Request,
     model: Annotated[Loaded, Depends(loaded_model)],
+    shadow: Annotated[Loaded | None, Depends(shadow_model)],
     wanted: Annotated[Options, Depends(options)],
 ) -> Response:
     """Score one clip: the multipart field `file`, or the audio itself as the body."""
@@ -125,9 +144,12 @@ async def detect(
         wanted,
         request_id=request.scope["request_id"],
         caller=request.scope["caller"],
+        reservation=request.scope.get("reservation"),
     )
     result = await _while_connected(request, work)
-    request.scope["log"] |= {"verdict": result.verdict, "model": model.detector.manifest.name}
+    request.scope["log"] |= {"verdict": result.verdict, "model": model.name}
+    if shadow is not None:
+        request.app.state.shadow.offer(data, media_type, shadow, wanted, result)
     return Response(result.model_dump_json(), media_type="application/json")
 
 
@@ -142,6 +164,7 @@ async def detect(
 async def batch(
     request: Request,
     model: Annotated[Loaded, Depends(loaded_model)],
+    shadow: Annotated[Loaded | None, Depends(shadow_model)],
     wanted: Annotated[Options, Depends(options)],
 ) -> Response:
     """Score many clips: the multipart field `files`, repeated. A clip that fails does not fail the others.
@@ -149,11 +172,12 @@ async def batch(
     The results are in the order sent; with `Accept: application/x-ndjson`, a line for each as soon as it is ready.
     """
     state, request_id = request.app.state, request.scope["request_id"]
+    state.admission.check_batches()
     clips = await read_clips(request, most=state.settings.max_batch_clips)
-    request.scope["log"] |= {"clips": len(clips), "model": model.detector.manifest.name}
+    request.scope["log"] |= {"clips": len(clips), "model": model.name}
     turns = asyncio.Semaphore(_BATCH_IN_FLIGHT)
 
-    async def one(index: int) -> schemas.BatchItem:
+    async def one(index: int) -> str:
         async with turns:
             data, media_type = clips[index]
             clips[index] = (b"", None)  # once scored, it need not be kept for the others
@@ -165,24 +189,30 @@ async def batch(
                     wanted,
                     request_id=request_id,
                     caller=request.scope["caller"],
+                    lane="bulk",
                 )
-                return schemas.BatchItem(index=index, result=result, problem=None)
+                if shadow is not None:
+                    state.shadow.offer(data, media_type, shadow, wanted, result)
+                item = schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
                 problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
-                return schemas.BatchItem(index=index, result=None, problem=problem)
+                item = schemas.BatchItem(index=index, result=None, problem=problem)
+            return item.model_dump_json()  # each by itself: all at once would hold other requests up
 
+    in_work = state.admission.batch()
     if NDJSON in request.headers.get("accept", ""):
-        return StreamingResponse(_lines(one, len(clips)), media_type=NDJSON)
-    results = await _while_connected(request, asyncio.gather(*map(one, range(len(clips)))))
-    body = schemas.BatchResult(request_id=request_id, results=results)
-    return Response(body.model_dump_json(), media_type="application/json")
+        return _BatchStream(_lines(one, len(clips)), in_work)
+    with in_work:
+        items = await _while_connected(request, _all(map(one, range(len(clips)))))
+    body = f'{{"request_id":"{request_id}","results":[{",".join(items)}]}}'  # a schemas.BatchResult
+    return Response(body, media_type="application/json")
 
 
 @router.get("/models", dependencies=[Depends(needs(None))], responses=problems.responses("not_ready", *ACCESS_PROBLEMS))
 async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.ModelList:
     """What is loaded; the default first."""
     found = []
-    for place, item in enumerate(registry.all()):
+    for place, (role, item, share) in enumerate(registry.roles()):
         manifest = item.detector.manifest
         found.append(
             schemas.LoadedModel(
@@ -191,13 +221,15 @@ async def models(registry: Annotated[Registry, Depends(loaded_registry)]) -> sch
                 sha256=manifest.sha256,
                 created=manifest.created,
                 default=place == 0,
+                role=role,
+                share=share,
                 sample_rate_hz=manifest.input.sample_rate,
                 window_seconds=manifest.input.window_samples / manifest.input.sample_rate,
                 operating_points=dict(manifest.output.operating_points),
                 metrics=manifest.metrics,
             )
         )
-    return schemas.ModelList(models=found)
+    return schemas.ModelList(models=found, store=_store_state(registry), behind=list(registry.behind))
 
 
 @router.get(
@@ -221,15 +253,15 @@ async def live() -> schemas.Health:
     return schemas.Health(status="alive")
 
 
-@router.get("/health/ready", dependencies=[Depends(loaded_registry)], responses=problems.responses("not_ready"))
-async def ready(request: Request) -> schemas.Health:
+@router.get("/health/ready", responses=problems.responses("not_ready"))
+async def ready(request: Request, registry: Annotated[Registry, Depends(loaded_registry)]) -> schemas.Readiness:
     """The models are loaded and warm, and the process is not about to stop.
 
     While it drains, requests are still answered: a balancer that asks here has the time to send them elsewhere.
     """
     if request.app.state.draining:
         raise _not_ready()
-    return schemas.Health(status="ready")
+    return schemas.Readiness(status="ready", store=_store_state(registry))
 
 
 @router.get(
@@ -248,6 +280,10 @@ async def metrics(request: Request) -> Response:
 async def root() -> RedirectResponse:
     """To the API's own pages."""
     return RedirectResponse("docs")
+
+
+def _store_state(registry: Registry) -> Literal["current", "stale"]:
+    return "stale" if registry.behind else "current"
 
 
 def _not_ready() -> ProblemError:
@@ -272,11 +308,27 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
         gone.cancel()
 
 
-async def _lines(one: Callable[[int], Coroutine[Any, Any, schemas.BatchItem]], count: int) -> AsyncIterator[str]:
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    return await asyncio.gather(*work)
+
+
+async def _lines(one: Callable[[int], Coroutine[Any, Any, str]], count: int) -> AsyncIterator[str]:
     tasks = [asyncio.create_task(one(index)) for index in range(count)]
     try:
         for done in asyncio.as_completed(tasks):
-            yield (await done).model_dump_json() + "\n"
+            yield await done + "\n"
     finally:
         for task in tasks:  # the client is gone: what has not been scored need not be
             task.cancel()
+
+
+class _BatchStream(StreamingResponse):
+    """A batch's lines, and its place among batches until the last of them."""
+
+    def __init__(self, lines: AsyncIterator[str], in_work: AbstractContextManager[None]) -> None:
+        super().__init__(lines, media_type=NDJSON)
+        self.in_work = in_work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.in_work:
+            await super().__call__(scope, receive, send)

@@ -1,7 +1,7 @@
 """What goes over the wire. Names and meaning are the contract: fields are added, never changed."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -159,16 +159,28 @@ class LoadedModel(_Wire):
     sha256: str
     created: datetime
     default: bool = Field(description="whether a request without model= gets this one")
+    role: Literal["stable", "canary", "shadow"] = Field(
+        description="what its family means; what a share of requests gets instead; what is scored and answers none"
+    )
+    share: float = Field(description="of the requests for its family")
     sample_rate_hz: int
     window_seconds: float
     operating_points: dict[str, OperatingPoint]
     metrics: dict[str, Any] = Field(description="figures at publishing, by corpus, partition and channel")
 
 
+StoreState = Annotated[
+    Literal["current", "stale"],
+    Field(description="stale: the store asks for what cannot be loaded, and what was there before serves on"),
+]
+
+
 class ModelList(_Wire):
     """What is loaded."""
 
     models: list[LoadedModel]
+    store: StoreState
+    behind: list[str] = Field(description="what the store asks for and cannot be loaded")
 
 
 class ModelDetail(_Wire):
@@ -182,3 +194,9 @@ class Health(_Wire):
     """The service's word on itself."""
 
     status: str
+
+
+class Readiness(Health):
+    """Whether requests are taken, and whether by what the store asks for."""
+
+    store: StoreState

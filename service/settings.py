@@ -32,13 +32,21 @@ class Settings(BaseSettings):
     signing_keys: Path | None = Field(
         default=None, description="file of public keys; a model that none of them has signed is not loaded"
     )
+    store_poll_seconds: _Seconds = Field(
+        default=5.0, ge=0, description="seconds between looks at the store for another version; 0: only at SIGHUP"
+    )
     runtime: RuntimeName = Field(default="keras", description="what runs them: keras, on TensorFlow, or onnx")
     operating_point: OperatingPointName = Field(default="balanced", description="the default of a request")
 
     max_body_bytes: int = Field(default=64 << 20, ge=1, description="bytes of a request's body, or 413")
     max_batch_clips: int = Field(default=500, ge=1, description="clips in one batch, or 400")
     max_clip_seconds: _Seconds = Field(default=600.0, gt=0, description="seconds of one clip, or 422")
+    max_bodies_bytes: int = Field(default=256 << 20, ge=1, description="bytes of all requests' bodies, or 429")
     max_queue_clips: int = Field(default=64, ge=1, description="clips in work or waiting at a time, or 429")
+    max_queue_seconds: _Seconds = Field(
+        default=1_200.0, gt=0, description="seconds of audio in work or waiting at a time, or 429"
+    )
+    max_batches: int = Field(default=8, ge=1, description="batches in work at a time, or 429")
     body_seconds: _Seconds = Field(default=60.0, gt=0, description="seconds in which a request's body arrives, or 504")
     deadline_seconds: _Seconds = Field(default=10.0, gt=0, description="seconds in which a clip is scored, or 504")
     drain_seconds: _Seconds = Field(

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -51,18 +52,71 @@ class Telemetry:
             registry=self.registry,
         )
         self.batch = Histogram(
-            "bonafide_call_clips",
-            "Waveforms in one call of a detector.",
-            buckets=(1, 2, 4, 8, 16, 32, 64),
+            "bonafide_call_windows",
+            "Windows in one call of a detector.",
+            buckets=(1, 2, 3, 4, 5, 6, 7, 8),
             registry=self.registry,
         )
         self.waiting = Gauge("bonafide_queue_clips", "Clips in work or waiting.", registry=self.registry)
+        self.waiting_audio = Gauge(
+            "bonafide_queue_audio_seconds",
+            "Seconds of audio in them; of those not decoded, estimated.",
+            registry=self.registry,
+        )
+        self.rate = Gauge(
+            "bonafide_audio_rate",
+            "Seconds of audio scored a second, when there was work lately.",
+            registry=self.registry,
+        )
+        self.dropped = Counter(
+            "bonafide_dropped",
+            "Clips dropped before a stage, decode or infer: the caller had gone, or the deadline had passed.",
+            ("stage",),
+            registry=self.registry,
+        )
         self.ready = Gauge("bonafide_ready", "1 when requests are taken.", registry=self.registry)
         self.models = Gauge("bonafide_models_loaded", "Detectors loaded.", registry=self.registry)
         self.model_info = Gauge(
             "bonafide_model_info",
             "1 for each detector loaded.",
             ("family", "version", "sha256"),
+            registry=self.registry,
+        )
+        self.model_share = Gauge(
+            "bonafide_model_share",
+            "Share of its family's requests that a version is given, as stable, canary or shadow.",
+            ("family", "version", "role"),
+            registry=self.registry,
+        )
+        self.loads = Counter(
+            "bonafide_model_loads",
+            "Versions loaded, or failed to be, since the start.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.store_stale = Gauge(
+            "bonafide_store_stale",
+            "1 while what the store asks for cannot be loaded and what was there before serves.",
+            registry=self.registry,
+        )
+
+        self.shadow_clips = Counter(
+            "bonafide_shadow_clips",
+            "Clips offered to a shadow: scored, dropped since others had the time, or failed.",
+            ("family", "version", "outcome"),
+            registry=self.registry,
+        )
+        self.shadow_verdicts = Counter(
+            "bonafide_shadow_verdicts",
+            "Clips by the verdict that was answered, live, and the shadow's.",
+            ("family", "version", "live", "shadow"),
+            registry=self.registry,
+        )
+        self.shadow_difference = Histogram(
+            "bonafide_shadow_difference",
+            "The shadow's score less the one that was answered.",
+            ("family", "version"),
+            buckets=(-10, -5, -2, -1, -0.5, -0.1, 0.1, 0.5, 1, 2, 5, 10),
             registry=self.registry,
         )
 
@@ -87,10 +141,21 @@ class Telemetry:
             "bonafide_audit_failing", "1 while the audit trail cannot be written.", registry=self.registry
         )
 
-    def loaded(self, manifest: Manifest) -> None:
-        """Count a detector that has been loaded."""
-        self.model_info.labels(manifest.family, str(manifest.version), manifest.sha256).set(1)
-        self.models.inc()
+        for stage in ("decode", "infer"):  # a rate needs the 0 before the first
+            self.dropped.labels(stage)
+        for outcome in ("loaded", "failed"):
+            self.loads.labels(outcome)
+
+    def serving(self, models: Sequence[tuple[str, Manifest, float]], behind: Sequence[str]) -> None:
+        """Say what is loaded, each version with its role and its share, and what could not be."""
+        self.model_info.clear()
+        self.model_share.clear()
+        for role, manifest, share in models:
+            version = (manifest.family, str(manifest.version))
+            self.model_info.labels(*version, manifest.sha256).set(1)
+            self.model_share.labels(*version, role).set(share)
+        self.models.set(len(models))
+        self.store_stale.set(bool(behind))
 
 
 def log_config(level: str) -> dict[str, Any]:

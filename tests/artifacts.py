@@ -1,5 +1,7 @@
 """Artifacts made by hand: everything but a model. For tests of what happens before Keras opens anything."""
 
+import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,3 +57,13 @@ def publish(root: Path, *, family: str = "tiny", content: bytes = b"not a model"
         manifest=lambda version, files: manifest(version, files, family=family),
         check=lambda folder: None,
     )
+
+
+def copy_version(root: Path, source: str, target: str) -> Path:
+    """Put a published version under another name in the same store: ``family@version``, both."""
+    (family, _, version), (new_family, _, new_version) = source.partition("@"), target.partition("@")
+    folder = Path(shutil.copytree(root / family / version, root / new_family / new_version))
+    path = folder / "manifest.json"
+    changed = json.loads(path.read_text()) | {"family": new_family, "version": int(new_version)}
+    path.write_text(json.dumps(changed))
+    return folder

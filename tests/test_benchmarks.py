@@ -9,12 +9,14 @@ import math
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import clips, load, report, rounds, stats
+from benchmarks import clips, load, overload, report, rounds, servers, stats
+from benchmarks.arrivals import Arrivals, arrive
 from benchmarks.as_shipped import HIDDEN
 from benchmarks.cost import Costs, Length
 from benchmarks.obvious import ObviousDetector
@@ -219,3 +221,88 @@ def test_a_run_beside_others_says_so(share: float, quiet: bool) -> None:
     for loads in next(iter(results.loads.values())).values():
         loads.others_share = [share]
     assert ("not a quiet machine" in "\n".join(report.markdown(results))) is not quiet
+
+
+# Overload ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_arrivals_come_at_their_times_whatever_is_answered(fault: bool) -> None:
+    answers = itertools.cycle([OK, BUSY.replace(b"503", b"429")])
+
+    async def scenario() -> Arrivals:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer), suppress(asyncio.IncompleteReadError, OSError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+                    if fault:
+                        break
+                    await asyncio.sleep(0.05)
+                    writer.write(next(answers))
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            target = load.Target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "audio/wav", b"audio")
+            found = await arrive(target, rate=200.0, seconds=0.5)
+            server.close()
+            await server.wait_closed()
+            await asyncio.sleep(0.2)
+            return found
+
+    found = asyncio.run(scenario())
+    sent = len(found.late_seconds)
+    assert 50 < sent < 200  # of a hundred, on average
+    if fault:
+        assert (found.lost, found.seconds) == (sent, {})
+    else:
+        assert (found.lost, found.unsent, found.seconds.keys()) == (0, 0, {"200", "429"})
+        assert sum(len(seconds) for seconds in found.seconds.values()) == sent
+        assert min(seconds for each in found.seconds.values() for seconds in each) >= 0.05
+
+
+def _overload(**changes: object) -> dict[str, object]:
+    percentiles = {"p50": 1.0, "p99": 5.0, "max": 900.0}
+    load_ = {
+        "capacity": [100.0, 110.0],
+        "offered": 1_000.0,
+        "answered": 95.0,
+        "statuses": {"200": 950, "429": 9_050},
+        "lost": 0,
+        "unsent": 0,
+        "admitted_ms": percentiles,
+        "shed_ms": percentiles,
+        "client_late_ms": percentiles,
+        "probes_ms": {"/metrics": percentiles},
+        "probes_failed": 0,
+        **changes,
+    }
+    return {"seconds": 10.0, "overload": load_, "switches": {"switches": 20, "failed": 0}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [
+        ({}, []),
+        ({"answered": 94.0}, [3]),
+        ({"statuses": {"200": 950, "429": 9_049, "500": 1}}, [0]),
+        ({"lost": 1}, [0]),
+        ({"shed_ms": {"p50": 1.0, "p99": 101.0, "max": 102.0}}, [1]),
+        ({"admitted_ms": {"p50": 1.0, "p99": 101.0, "max": 10_001.0}}, [2]),
+        ({"probes_ms": {"/metrics": {"p50": 1.0, "p99": 51.0, "max": 52.0}}}, [4]),
+        ({"probes_failed": 1}, [4]),
+    ],
+)
+def test_promises_under_overload_are_met_or_missed(changes: dict[str, object], missed: list[int]) -> None:
+    found = _overload(**changes)
+    assert [place for place, goal in enumerate(overload.goals(found)) if not goal.met] == missed
+    assert overload.table(found).count("| missed |") == len(missed)
+
+
+def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) -> None:
+    """A short run, of a small model, on whatever machine: how fast it is is not asked."""
+    (tmp_path / "clip").write_bytes(clips.encoded(seconds=2.0)["ulaw"].data)
+    settings = {"BONAFIDE_RUNTIME": "onnx", "BONAFIDE_MAX_QUEUE_CLIPS": "20", "BONAFIDE_DEADLINE_SECONDS": "60"}
+    with servers.ours(store, "simple_cnn", log=tmp_path / "log", settings=settings) as server:
+        found = overload.overload(server, tmp_path / "clip", seconds=1.0, times=4.0)
+    assert set(found["statuses"]) <= {"200", "429"}
+    assert found["statuses"]["200"] > 0
+    assert (found["lost"], found["probes_failed"]) == (0, 0)

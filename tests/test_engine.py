@@ -1,53 +1,66 @@
-"""The queue in front of the detectors, with detectors that only take notes."""
+"""The calls that clips share, with detectors that only take notes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from threading import Event
+from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
-from model_store.detector import Detector, Prepared
+from model_store.detector import Detector
 from service.engine import Engine, Scored
-from service.problems import ProblemError
+from service.lanes import Lane
 from service.telemetry import Telemetry
 
 
 class Notes:
-    """Stands for a detector: scores numbers by doubling them, keeps its calls, and waits for `go_on` in the first."""
+    """Stands for a detector whose windows are numbers: doubles them, keeps its calls, and waits to `go_on`."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
         self.begun, self.go_on = Event(), Event()
 
-    def score_prepared(self, clips: list[int]) -> list[int]:
-        self.calls.append(clips)
+    def logits(self, windows: Any) -> Any:
+        self.calls.append([int(window) for window in windows[:, 0]])
         self.begun.set()
         self.go_on.wait(10)
-        if 13 in clips:
+        if 13 in windows:
             raise ArithmeticError("thirteen")
-        return [2 * clip for clip in clips]
+        return 2 * windows[:, 0]
+
+    def scores(self, clips: Any, logits: Any) -> list[Any]:
+        ends = np.cumsum([len(clip.windows) for clip in clips])
+        return [part.tolist() for part in np.split(logits, ends[:-1])]
 
 
 @asynccontextmanager
-async def running(max_clips: int = 100, threads: int = 1) -> AsyncIterator[Engine]:
-    engine = Engine(Telemetry(), max_clips=max_clips, threads=threads)
+async def running(threads: int = 1) -> AsyncIterator[Engine]:
+    engine = Engine(Telemetry(), threads=threads)
     engine.start()
     yield engine
     await asyncio.to_thread(engine.stop)
     assert not any(thread.is_alive() for thread in cast(Any, engine)._threads)
 
 
-async def ask(engine: Engine, detector: Notes, *clips: int) -> Scored:
-    return await engine.score(cast(Detector, detector), cast(Sequence[Prepared], clips))
+async def ask(engine: Engine, detector: Notes, *clips: Sequence[int], **how: Any) -> Scored:
+    """Each clip is its windows."""
+    prepared: Any = [SimpleNamespace(windows=np.array(clip, np.float32)[:, None]) for clip in clips]
+    return await engine.score(cast(Detector, detector), prepared, **how)
 
 
-async def waiting(engine: Engine, detector: Notes, *jobs: Sequence[int]) -> "list[asyncio.Task[Scored]]":
-    """Jobs that stand behind a first one, which is in the detector and goes on when told to."""
-    first = asyncio.create_task(ask(engine, detector, 0))
+async def waiting(
+    engine: Engine, detector: Notes, *jobs: Sequence[int], lanes: Sequence[Lane] = ()
+) -> "list[asyncio.Task[Scored]]":
+    """Clips that stand behind a first one, which is in the detector and goes on when told to."""
+    first = asyncio.create_task(ask(engine, detector, [0]))
     await asyncio.to_thread(detector.begun.wait, 10)
-    others = [asyncio.create_task(ask(engine, detector, *clips)) for clips in jobs]
+    others = [
+        asyncio.create_task(ask(engine, detector, clip, lane=lane))
+        for clip, lane in zip(jobs, lanes or ["single"] * len(jobs), strict=True)
+    ]
     await asyncio.sleep(0)  # each has begun to wait
     return [first, *others]
 
@@ -62,32 +75,77 @@ def test_a_job_alone_is_done_at_once() -> None:
         async with running() as engine:
             detector = Notes()
             detector.go_on.set()
-            assert (await ask(engine, detector, 1, 2)).scores == [2, 4]
-            assert detector.calls == [[1, 2]]
+            assert (await ask(engine, detector, [1], [2, 3])).scores == [[2], [4, 6]]
+            assert detector.calls == [[1, 2, 3]]
 
     within_time(scenario())
 
 
-def test_jobs_that_wait_share_a_call() -> None:
+def test_clips_that_wait_share_a_call() -> None:
     async def scenario() -> None:
         async with running() as engine:
             detector = Notes()
             tasks = await waiting(engine, detector, [1], [2, 3], [4])
             detector.go_on.set()
-            assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[0], [2], [4, 6], [8]]
+            assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[[0]], [[2]], [[4, 6]], [[8]]]
             assert detector.calls == [[0], [1, 2, 3, 4]]
 
     within_time(scenario())
 
 
-def test_a_call_has_4_clips_at_most_but_a_job_is_never_split() -> None:
+def test_a_long_clip_takes_turns() -> None:
     async def scenario() -> None:
         async with running() as engine:
             detector = Notes()
-            tasks = await waiting(engine, detector, [1] * 3, [2], [3], [4] * 50, [5])
+            long = list(range(100, 130))
+            tasks = await waiting(engine, detector, long, [1], [2])
+            done: list[int] = []
+            for number, task in enumerate(tasks):
+                task.add_done_callback(lambda _, number=number: done.append(number))
+            detector.go_on.set()
+            scores = [scored.scores for scored in await asyncio.gather(*tasks)]
+            assert scores[1:] == [[[2 * window for window in long]], [[2]], [[4]]]
+            assert [len(call) for call in detector.calls] == [1, 8, 8, 8, 8]
+            assert detector.calls[2][:2] == [1, 2]  # not behind the whole of it
+            assert done[-1] == 1
+
+    within_time(scenario())
+
+
+def test_of_four_calls_one_is_a_batchs_if_both_wait() -> None:
+    async def scenario() -> None:
+        async with running() as engine:
+            detector = Notes()
+            singles, bulk = [[n] * 8 for n in range(1, 9)], [[n] * 8 for n in range(51, 59)]
+            tasks = await waiting(engine, detector, *bulk, *singles, lanes=["bulk"] * 8 + ["single"] * 8)
             detector.go_on.set()
             await asyncio.gather(*tasks)
-            assert [len(call) for call in detector.calls] == [1, 4, 1, 50, 1]
+            order = [call[0] for call in detector.calls[1:]]
+            assert order == [1, 2, 3, 51, 4, 5, 6, 52, 7, 8, *range(53, 59)]
+
+    within_time(scenario())
+
+
+def test_a_batch_fills_a_single_clips_call() -> None:
+    async def scenario() -> None:
+        async with running() as engine:
+            detector = Notes()
+            tasks = await waiting(engine, detector, [51], [1], lanes=["bulk", "single"])
+            detector.go_on.set()
+            await asyncio.gather(*tasks)
+            assert detector.calls == [[0], [1, 51]]
+
+    within_time(scenario())
+
+
+def test_a_shadow_waits_for_everybody_and_takes_little() -> None:
+    async def scenario() -> None:
+        async with running() as engine:
+            detector = Notes()
+            tasks = await waiting(engine, detector, [90] * 5, [51] * 9, [1], lanes=["shadow", "bulk", "single"])
+            detector.go_on.set()
+            await asyncio.gather(*tasks)
+            assert detector.calls == [[0], [1] + [51] * 7, [51] * 2, [90] * 2, [90] * 2, [90]]
 
     within_time(scenario())
 
@@ -98,7 +156,7 @@ def test_another_thread_takes_the_next_call_meanwhile() -> None:
             slow, quick = Notes(), Notes()
             quick.go_on.set()
             tasks = await waiting(engine, slow)
-            assert (await ask(engine, quick, 2)).scores == [4]
+            assert (await ask(engine, quick, [2])).scores == [[4]]
             assert not any(task.done() for task in tasks)
             slow.go_on.set()
             await asyncio.gather(*tasks)
@@ -112,10 +170,10 @@ def test_each_detector_gets_its_own_clips_in_order() -> None:
             one, other = Notes(), Notes()
             other.go_on.set()
             tasks = await waiting(engine, one, [1])
-            tasks += [asyncio.create_task(ask(engine, other, 7)), asyncio.create_task(ask(engine, one, 2))]
+            tasks += [asyncio.create_task(ask(engine, other, [7])), asyncio.create_task(ask(engine, one, [2]))]
             await asyncio.sleep(0)
             one.go_on.set()
-            assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[0], [2], [14], [4]]
+            assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[[0]], [[2]], [[14]], [[4]]]
             assert (one.calls, other.calls) == ([[0], [1], [2]], [[7]])
 
     within_time(scenario())
@@ -132,24 +190,41 @@ def test_what_nobody_waits_for_is_not_done(given_up: list[int]) -> None:
             await asyncio.sleep(0)
             detector.go_on.set()
             kept = [index for index in range(4) if index not in given_up]
-            assert [(await tasks[index]).scores for index in kept] == [[2 * index] for index in kept]
-            assert [clip for call in detector.calls for clip in call] == kept
-            assert (await ask(engine, detector, 9)).scores == [18]  # and the thread goes on
+            assert [(await tasks[index]).scores for index in kept] == [[[2 * index]] for index in kept]
+            assert [window for call in detector.calls for window in call] == kept
+            assert (await ask(engine, detector, [9])).scores == [[18]]  # and the thread goes on
 
     within_time(scenario())
 
 
-def test_a_deadline_gives_up() -> None:
+def test_the_rest_of_a_long_clip_is_not_done_for_nobody() -> None:
+    async def scenario() -> None:
+        async with running() as engine:
+            detector = Notes()
+            long = asyncio.create_task(ask(engine, detector, [5] * 80))
+            await asyncio.to_thread(detector.begun.wait, 10)
+            long.cancel()
+            await asyncio.sleep(0)
+            detector.go_on.set()
+            assert (await ask(engine, detector, [9])).scores == [[18]]
+            assert detector.calls == [[5] * 8, [9]]
+
+    within_time(scenario())
+
+
+def test_a_deadline_that_has_passed_is_not_worked_for() -> None:
     async def scenario() -> None:
         async with running() as engine:
             detector = Notes()
             [first] = await waiting(engine, detector)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.01):
-                    await ask(engine, detector, 1)
+            late = asyncio.create_task(ask(engine, detector, [1], deadline=0.0))  # of a clock that began long ago
+            await asyncio.sleep(0)
             detector.go_on.set()
             await first
-            assert detector.calls == [[0]]
+            assert (await ask(engine, detector, [2])).scores == [[4]]
+            assert detector.calls == [[0], [2]]
+            assert cast(Any, engine)._telemetry.dropped.labels("infer")._value.get() == 1
+            late.cancel()
 
     within_time(scenario())
 
@@ -158,11 +233,12 @@ def test_a_fault_reaches_those_who_asked_and_nobody_else() -> None:
     async def scenario() -> None:
         async with running() as engine:
             detector = Notes()
-            tasks = await waiting(engine, detector, [1], [13])
+            tasks = await waiting(engine, detector, [1], [13] * 20)
             detector.go_on.set()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(one) for one in found] == [Scored, ArithmeticError, ArithmeticError]
-            assert (await ask(engine, detector, 5)).scores == [10]
+            assert (await ask(engine, detector, [5])).scores == [[10]]
+            assert len(detector.calls) == 3  # the rest of what failed is not tried
 
     within_time(scenario())
 
@@ -171,21 +247,8 @@ def test_stopping_finishes_what_waits() -> None:
     async def scenario() -> None:
         detector = Notes()
         async with running() as engine:
-            tasks = await waiting(engine, detector, [1], [2])
+            tasks = await waiting(engine, detector, [1], [2] * 20)
             asyncio.get_running_loop().call_later(0.1, detector.go_on.set)
-        assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[0], [2], [4]]
+        assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[[0]], [[2]], [[4] * 20]]
 
     within_time(scenario())
-
-
-def test_places_are_bounded_and_given_back() -> None:
-    engine = Engine(Telemetry(), max_clips=2, threads=1)
-    with engine.admitted():
-        with pytest.raises(ZeroDivisionError), engine.admitted():
-            _ = 1 / 0
-        with engine.admitted():
-            with pytest.raises(ProblemError) as caught, engine.admitted():
-                pass
-            assert (caught.value.code, caught.value.headers) == ("overloaded", {"Retry-After": "1"})
-        with engine.admitted():
-            pass

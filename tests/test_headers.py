@@ -62,7 +62,7 @@ def test_middleware_and_faults_have_them(store: Path, monkeypatch: pytest.Monkey
         answer = client.post("/detect", content=bytes(50_000))
         check(answer, "body_too_large")
         assert missing(answer) == set()
-        monkeypatch.setattr(Detector, "score_prepared", lambda *_: 1 / 0)
+        monkeypatch.setattr(Detector, "logits", lambda *_: 1 / 0)
         answer = client.post("/detect", content=CLIP)
         check(answer, "internal_error")
         assert missing(answer) == set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_store.store import Store, read_manifest
+from tests.artifacts import copy_version
 from tests.serving import Client, serving
 from tests.signals import clip, speech
 
@@ -19,9 +20,7 @@ def versions(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A service of two versions of a family, the older one first; nothing tells them apart but their number."""
     root = tmp_path_factory.mktemp("versions") / "store"
     shutil.copytree(store, root)
-    newer = Path(shutil.copytree(root / "simple_cnn" / "1", root / "simple_cnn" / "2"))
-    manifest = json.loads((newer / "manifest.json").read_text())
-    (newer / "manifest.json").write_text(json.dumps(manifest | {"version": 2}))
+    copy_version(root, "simple_cnn@1", "simple_cnn@2")
     with serving(root, models="simple_cnn@1, simple_cnn, other_cnn, simple_cnn@2") as client:
         yield client
 

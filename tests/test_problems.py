@@ -172,14 +172,14 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(strict: Client) -> None:
 
 @contextmanager
 def slow_detector(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> Iterator[None]:
-    usual = Detector.score_prepared
+    usual = Detector.logits
 
     def slow(self: Detector, clips: Any) -> Any:
         time.sleep(seconds)
         return usual(self, clips)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Detector, "score_prepared", slow)
+        patched.setattr(Detector, "logits", slow)
         yield
 
 
@@ -187,7 +187,7 @@ def test_a_fault_of_ours_keeps_its_text_to_itself(client: Client, monkeypatch: p
     def broken(*_: Any) -> None:
         raise RuntimeError("secret text")
 
-    monkeypatch.setattr(Detector, "score_prepared", broken)
+    monkeypatch.setattr(Detector, "logits", broken)
     answer = client.post("/detect", content=CLIP, headers={"X-Request-ID": "the-one"})
     assert check(answer, "internal_error")["request_id"] == "the-one"
     assert "secret text" not in answer.text
@@ -198,8 +198,8 @@ def test_a_fault_of_ours_keeps_its_text_to_itself(client: Client, monkeypatch: p
 
 
 def test_a_score_that_is_not_a_number_is_a_fault(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = Detector._logits
-    monkeypatch.setattr(Detector, "_logits", lambda self, batch: usual(self, batch) * np.nan)
+    usual = Detector.logits
+    monkeypatch.setattr(Detector, "logits", lambda self, batch: usual(self, batch) * np.nan)
     check(client.post("/detect", content=CLIP), "internal_error")
 
 
@@ -210,7 +210,7 @@ def test_a_full_queue_answers_at_once(store: Path, monkeypatch: pytest.MonkeyPat
         ThreadPoolExecutor(2) as pool,
     ):
         first = [pool.submit(client.post, "/detect", content=CLIP) for _ in range(2)]
-        while client.app.state.engine._admitted < 2:
+        while client.app.state.admission.clips < 2:
             time.sleep(0.01)
         begun = time.monotonic()
         answer = client.post("/detect", content=CLIP)
@@ -249,7 +249,7 @@ def test_before_it_is_ready(store: Path) -> None:
             assert answer.headers["Retry-After"] == "1"
         assert client.get("/health/live").json() == {"status": "alive"}
         app.state.registry = loaded
-        assert client.get("/health/ready").json() == {"status": "ready"}
+        assert client.get("/health/ready").json() == {"status": "ready", "store": "current"}
         drain(app)
         check(client.get("/health/ready"), "not_ready")
         assert client.post("/detect", content=CLIP).status_code == 200  # drained, not dropped

@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.artifacts import copy_version
 from tests.signals import clip, speech
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +125,82 @@ def test_a_second_signal_ends_it_at_once(store: Path, tmp_path: Path) -> None:
         assert httpx.get(f"{url}/health/live", trust_env=False).status_code == 200
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(2) == 1
+
+
+@contextmanager
+def loaded(url: str, *, connections: int) -> Iterator[tuple[Callable[[], "list[list[str]]"], Event]]:
+    """Clients that send clip after clip, each until told to stop or until nobody listens; and what came of each."""
+    stop = Event()
+
+    def ask() -> list[str]:
+        found = []
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+            while not stop.is_set():
+                try:
+                    found.append(str(client.post("/detect", content=CLIP).status_code))
+                except httpx.ConnectError:  # it was not taken
+                    break
+                except httpx.TransportError:
+                    found.append("lost")
+                    break
+        return found
+
+    with ThreadPoolExecutor(connections) as pool:
+        asking = [pool.submit(ask) for _ in range(connections)]
+        try:
+            yield (lambda: [each.result() for each in asking]), stop
+        finally:
+            stop.set()
+
+
+def wait_until_ready(service: Service) -> None:
+    url = service.url()
+    while httpx.get(f"{url}/health/ready", trust_env=False).status_code != 200:
+        assert service.process.poll() is None
+        time.sleep(0.02)
+
+
+def test_told_to_stop_under_load_it_loses_nothing(store: Path, tmp_path: Path) -> None:
+    with started(tmp_path, store=store, runtime="onnx", threads=2, drain_seconds=0.3) as service:
+        wait_until_ready(service)
+        with loaded(service.url(), connections=4) as (outcomes, _):
+            time.sleep(1)
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(60) == 0
+            found = outcomes()
+    assert {outcome for each in found for outcome in each} == {"200"}
+    assert min(map(len, found)) >= 1
+
+
+def test_killed_under_load_it_loses_what_was_in_work_and_no_more(store: Path, tmp_path: Path) -> None:
+    with started(tmp_path, store=store, runtime="onnx", threads=2) as service:
+        wait_until_ready(service)
+        with loaded(service.url(), connections=4) as (outcomes, _):
+            time.sleep(1)
+            service.process.kill()
+            found = outcomes()
+    assert all(set(each[:-1]) <= {"200"} for each in found)
+    assert 1 <= [each[-1] for each in found].count("lost") <= 4  # one for each that was asking
+
+
+def test_a_signal_has_it_look_at_the_store(store: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(store, tmp_path / "store"))
+    with started(tmp_path, store=root, runtime="onnx", threads=1, store_poll_seconds=0) as service:
+        wait_until_ready(service)
+        copy_version(root, "simple_cnn@1", "simple_cnn@2")
+        with httpx.Client(base_url=service.url(), trust_env=False, timeout=60) as client:
+
+            def version() -> int:
+                return int(client.post("/detect", content=CLIP).json()["model"]["version"])
+
+            time.sleep(0.3)
+            assert version() == 1  # it does not look by itself
+            service.process.send_signal(signal.SIGHUP)
+            patience = time.monotonic() + 60
+            while version() != 2:
+                assert time.monotonic() < patience, "it has not looked"
+        changed = [line for line in service.lines() if line["message"] == "models changed"]
+        assert [line["models"] for line in changed] == [["simple_cnn@2"]]
 
 
 def critical(done: "subprocess.CompletedProcess[str]") -> str:

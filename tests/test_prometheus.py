@@ -18,6 +18,9 @@ import httpx
 import numpy as np
 import pytest
 
+from model_store.labels import set_label
+from model_store.store import Store
+from tests.artifacts import copy_version
 from tests.signals import clip, speech
 from tests.test_deploy import PROMETHEUS, ROOT, RULES, expressions
 
@@ -70,8 +73,12 @@ def wait_for(client: httpx.Client, path: str, process: subprocess.Popen[bytes], 
 @pytest.fixture(scope="module")
 def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of the service as it is deployed: a process of its own."""
-    log, port = tmp_path_factory.mktemp("service") / "log", free_port()
-    settings = {"BONAFIDE_STORE": str(store), "BONAFIDE_PORT": str(port), "BONAFIDE_MODELS": "simple_cnn"}
+    folder, port = tmp_path_factory.mktemp("service"), free_port()
+    log, root = folder / "log", Path(shutil.copytree(store, folder / "store"))
+    copy_version(root, "simple_cnn@1", "simple_cnn@2")
+    Store(root).pin("simple_cnn", 1)
+    set_label(Store(root), "shadow", "simple_cnn@2", share=1.0)
+    settings = {"BONAFIDE_STORE": str(root), "BONAFIDE_PORT": str(port), "BONAFIDE_MODELS": "simple_cnn"}
     with (
         running(sys.executable, "-m", "service", log=log, **settings) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,

@@ -119,9 +119,9 @@ def test_it_is_served_without_tensorflow(store: Path, tmp_path: Path) -> None:
     manifest = read_manifest(Store(store).resolve("simple_cnn"))
     assert answer["model"]["sha256"] == model["sha256"] == manifest.sha256
     code = (
-        "import sys; from service.registry import Registry; from service.settings import Settings; "
+        "import sys; from service.catalogue import Catalogue; from service.settings import Settings; "
         "from service.telemetry import Telemetry; "
-        f"Registry.load(Settings(store={str(store)!r}, models='simple_cnn', runtime='onnx'), Telemetry()); "
+        f"Catalogue(Settings(store={str(store)!r}, models='simple_cnn', runtime='onnx'), Telemetry()).refresh(); "
         "print(*[name in sys.modules for name in ('onnxruntime', 'tensorflow', 'keras')])"
     )
     done = subprocess.run(

@@ -14,7 +14,7 @@ from model_store.detector import Detector
 from model_store.errors import InvalidArtifact, InvalidKey, NotSigned, StoreError
 from model_store.signatures import SIGNATURE_BYTES, SigningKey, TrustedKeys, fingerprint, make
 from model_store.store import Store, sign, verify
-from service.registry import Registry
+from service.catalogue import Catalogue
 from service.telemetry import Telemetry
 from tests.artifacts import manifest, publish
 from tests.serving import settings
@@ -217,9 +217,9 @@ def test_the_service_loads_what_is_signed_and_nothing_else(store: Path, tmp_path
     copy = Path(shutil.copytree(store, tmp_path / "copy"))
     demanding = settings(copy, signing_keys=tmp_path / "key.pub", runtime="onnx")
     with pytest.raises(NotSigned, match=r"Received: .*simple_cnn/1, without a signature"):
-        Registry.load(demanding, Telemetry())
+        Catalogue(demanding, Telemetry()).refresh()
     assert main(["--store", str(copy), "sign", "simple_cnn@1", "--key", str(tmp_path / "key")]) == 0
-    assert len(Registry.load(demanding, Telemetry()).all()) == 1
+    assert len(Catalogue(demanding, Telemetry()).refresh().roles()) == 1
     assert settings(copy, signing_keys="").signing_keys is None  # as compose says "nobody"
 
 

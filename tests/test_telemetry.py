@@ -72,7 +72,7 @@ def test_metrics_count_what_happened(store: Path) -> None:
     assert value(found, "bonafide_errors_total", code="unsupported_format") == 2
     assert value(found, "bonafide_errors_total", code="unknown_model") == 1
     assert value(found, "bonafide_audio_seconds_total", **model) == pytest.approx(3 * 1.5 + 1)
-    assert value(found, "bonafide_call_clips_sum") == 4
+    assert value(found, "bonafide_call_windows_sum") == 3 * 2 + 1
     for stage in ("decode", "queue"):
         assert value(found, "bonafide_stage_seconds_count", stage=stage) == 4
     assert 1 <= value(found, "bonafide_stage_seconds_count", stage="infer") <= 4  # one for each call
@@ -111,13 +111,13 @@ def test_clients_cannot_make_labels(client: Client) -> None:
 def test_a_queue_is_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     with serving(store) as client:
-        usual = Detector.score_prepared
+        usual = Detector.logits
 
         def looked_at(self: Detector, clips: Any) -> Any:
             seen.append(value(metrics(client), "bonafide_queue_clips"))
             return usual(self, clips)
 
-        monkeypatch.setattr(Detector, "score_prepared", looked_at)
+        monkeypatch.setattr(Detector, "logits", looked_at)
         client.post("/detect", content=CLIP)
     assert seen == [1]
 
@@ -204,7 +204,7 @@ def test_nothing_of_the_client_is_logged(
     def broken(*_: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(Detector, "score_prepared", broken)
+    monkeypatch.setattr(Detector, "logits", broken)
     client.post("/detect?explain=true", files={"file": secret})
     found = lines(log, 9)  # the fault has two: what went wrong, and the request
     assert "secret" not in json.dumps(found)
@@ -216,7 +216,7 @@ def test_a_fault_is_logged_once_with_its_traceback(
     def broken(*_: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(Detector, "score_prepared", broken)
+    monkeypatch.setattr(Detector, "logits", broken)
     answer = client.post("/detect", content=CLIP)
     assert answer.status_code == 500
     fault, request = lines(log, 2)
