@@ -29,8 +29,10 @@ from training.score import score_utterances
 from training.trials import Trial
 
 GATE_SEED = 0
-ONNX_TOLERANCE = 1e-4  # of the logit of a clip, between the two runtimes; and of it besides,
-ONNX_ROUNDING = 2e-6  # 16 units in the last place of float32, which only a logit far out has any of
+# Of the logit of a clip, between the two runtimes. On 1,482 windows of openla dev, duo@1 is within 2.5e-5 of what
+# float64 gives in Keras, within 1.0e-5 in ONNX Runtime, and the two are within 2.4e-5 of each other.
+ONNX_TOLERANCE = 1e-4
+ONNX_ROUNDING = 2e-6  # and of the logit besides: 16 units in the last place of float32, for one that is far out
 
 
 def publish(
