@@ -1,4 +1,4 @@
-"""python -m benchmarks: our service against the obvious one, in one run, on this machine."""
+"""python -m benchmarks: our service against others around the same model, in one run, on this machine."""
 
 import argparse
 import json
@@ -6,21 +6,30 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from benchmarks import clips, machine, report, rounds, servers
 from benchmarks.cost import Costs, Length
+from benchmarks.floor import Floor, Timed
 from benchmarks.results import Results, Start
 from benchmarks.rounds import Case
+from benchmarks.servers import Server
 from model_store.errors import StoreError
+from model_store.manifest import ONNX_FILE
 from model_store.store import DEFAULT_ROOT, Store
 
-_BOTH = ("ours", "obvious")
+OURS = ("ours", "ours, onnx")
+_ALL = (*OURS, "obvious", "obvious, on_batch", "LitServe", "Mosec")
 _RESULTS = Path(__file__).parent / "results"
+
+Starter = Callable[..., AbstractContextManager[Server]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,99 +41,140 @@ class Plan:
     load_seconds: float
     loads_until_seconds: float  # since the run began
     most_rounds: int
+    batches: tuple[tuple[str, int], ...]  # clip, and how many of it
     batch_repeats: int
     lengths: tuple[int, ...]  # seconds
+    floor_rounds: int
 
 
+_QUICK_SERVERS = (*OURS, "obvious", "LitServe")
 QUICK = Plan(
-    cases=(Case("pcm16", 1, _BOTH), Case("pcm16", 8, _BOTH), Case("pcm16", 8, ("ours",), raw=True)),
+    cases=(
+        Case("pcm16", 1, _QUICK_SERVERS),
+        Case("pcm16", 8, _QUICK_SERVERS),
+        Case("pcm16", 8, OURS, raw=True),
+    ),
     starts=1,
     load_seconds=0.8,
-    loads_until_seconds=36.0,
+    loads_until_seconds=55.0,
     most_rounds=3,
+    batches=(("pcm16", 100),),
     batch_repeats=1,
     lengths=(1, 4, 15, 60),
+    floor_rounds=3,
 )
 FULL = Plan(
     cases=(
-        Case("pcm16", 1, _BOTH),
-        Case("pcm16", 8, (*_BOTH, "obvious, on_batch")),
-        Case("pcm16", 32, _BOTH),
-        Case("ulaw", 8, _BOTH),
-        Case("flac", 8, _BOTH),
-        Case("pcm16", 8, ("ours",), raw=True),
+        *(Case("pcm16", connections, _ALL) for connections in (1, 8, 32)),
+        *(Case(clip, 8, _ALL) for clip in ("ulaw", "flac")),
+        *(Case(clip, 8, OURS, raw=True) for clip in ("pcm16", "ulaw", "flac")),
     ),
     starts=3,
-    load_seconds=2.0,
-    loads_until_seconds=220.0,
-    most_rounds=9,
-    batch_repeats=5,
+    load_seconds=1.5,
+    loads_until_seconds=430.0,
+    most_rounds=7,
+    batches=(("pcm16", 1), ("pcm16", 10), ("pcm16", 100), ("pcm16", 500), ("ulaw", 100), ("flac", 100)),
+    batch_repeats=3,
     lengths=(1, 3, 10, 30, 60, 180, 600),
+    floor_rounds=7,
 )
 
 
 def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
     """Measure everything; the servers' own words go to files in `out`."""
-    begun = time.monotonic()
+    until = time.monotonic() + plan.loads_until_seconds
     artifact = Store(store).resolve(model)
+    starters = _starters(artifact, store, model)
+    cases = [replace(case, servers=tuple(name for name in case.servers if name in starters)) for case in plan.cases]
     sent = clips.encoded()
-    starts: list[Start] = []
-    for number in range(plan.starts - 1):
-        with servers.ours(store, model, log=out / f"start-{number}.log") as ours:
-            starts.append(_start(ours, sent["pcm16"]))
+    starts: dict[str, list[Start]] = {name: [] for name in starters}
+    for name in OURS:
+        for number in range(plan.starts - 1 if name in starters else 0):
+            with starters[name](log=out / f"start-{number}.log") as server:
+                starts[name].append(_start(server, sent["pcm16"]))
     with ExitStack() as stack:
-        ours = stack.enter_context(servers.ours(store, model, log=out / "ours.log"))
-        starts.append(_start(ours, sent["pcm16"]))
-        obvious = stack.enter_context(servers.obvious(artifact, call="predict", log=out / "obvious.log"))
-        running = {"ours": ours, "obvious": obvious}
-        obvious_start = _start(obvious, sent["pcm16"])
-        if any("obvious, on_batch" in case.servers for case in plan.cases):
-            running["obvious, on_batch"] = stack.enter_context(
-                servers.obvious(artifact, call="predict_on_batch", log=out / "on_batch.log")
-            )
-        _say("the three" if len(running) == 3 else "the two", "are up; loading them in turn")
-        difference = rounds.check_equal(ours, obvious, sent)
+        running: dict[str, Server] = {}
+        for name in dict.fromkeys(name for case in cases for name in case.servers):
+            server = stack.enter_context(starters[name](log=out / f"{name}.log"))
+            starts[name].append(_start(server, sent["pcm16"]))
+            running[name] = server
+        _say("; ".join(running), "are up; loading them in turn")
+        difference = rounds.check_equal(running["ours"], list(running.values()), sent)
+        windows = {clip: len(rounds.logits_of(running["ours"], sent[clip])) for clip in sent}
         warm = [Case("pcm16", 8, tuple(running))]
         rounds.interleaved(warm, running, sent, load_seconds=0.5, until=0.0, most_rounds=1)
         loads = rounds.interleaved(
-            plan.cases,
-            running,
-            sent,
-            load_seconds=plan.load_seconds,
-            until=begun + plan.loads_until_seconds,
-            most_rounds=plan.most_rounds,
+            cases, running, sent, load_seconds=plan.load_seconds, until=until, most_rounds=plan.most_rounds
         )
         memory = {name: server.memory() for name, server in running.items()}
         _say("batches")
-        batch = rounds.batch_rate(ours, sent["pcm16"], clips=100, repeats=plan.batch_repeats)
-        after_batch = ours.memory()
+        batches = [
+            rounds.batch(running[name], sent[clip], clips=count, repeats=plan.batch_repeats)
+            for clip, count in plan.batches
+            for name in OURS
+            if name in running
+        ]
     _say("clips of growing length, and the model alone")
     return Results(
         machine=machine.describe(),
         model=f"{artifact.parent.name}@{artifact.name}",
         logit_difference=difference,
-        starts={"ours": starts, "obvious": [obvious_start]},
+        clip_windows=windows,
+        clip_names={name: clip.name for name, clip in sent.items()},
+        starts={name: found for name, found in starts.items() if found},
         loads=loads,
-        memory=memory | {"ours, after /batch": after_batch},
-        batch_clips_per_second=batch,
-        costs=_costs(artifact, plan.lengths),
+        memory=memory,
+        batches=batches,
+        costs={name: _costs(artifact, plan, name) for name in OURS if name in running},
+        floor=_floor(artifact, plan) if "ours, onnx" in running else None,
     )
 
 
-def _start(server: servers.Server, clip: clips.Clip) -> Start:
+def _starters(artifact: Path, store: Path, model: str) -> dict[str, Starter]:
+    """How each server is started that this artifact can have: without a graph, none in ONNX Runtime."""
+    starters: dict[str, Starter] = {
+        "ours": partial(servers.ours, store, model),
+        "ours, onnx": partial(servers.ours, store, model, name="ours, onnx", settings={"BONAFIDE_RUNTIME": "onnx"}),
+        "obvious": partial(servers.obvious, artifact, call="predict"),
+        "obvious, on_batch": partial(servers.obvious, artifact, call="predict_on_batch"),
+        "LitServe": partial(servers.litserve, artifact),
+        "Mosec": partial(servers.mosec, artifact),
+    }
+    if not (artifact / ONNX_FILE).exists():
+        del starters["ours, onnx"]
+        _say(f"{artifact} has no {ONNX_FILE}: nothing of ONNX Runtime is measured")
+    return starters
+
+
+def _start(server: Server, clip: clips.Clip) -> Start:
     """From the start of the process to ready, and to the first answer."""
     begun = time.perf_counter()
-    files = {"file": ("clip.wav", clip.data, clip.media_type)}
-    httpx.post(f"{server.url}/detect", files=files, timeout=60.0, trust_env=False).raise_for_status()
+    body, content_type = rounds.body_of(clip, raw=server.raw)
+    answer = httpx.post(
+        f"{server.url}/detect", content=body, headers={"Content-Type": content_type}, timeout=90.0, trust_env=False
+    )
+    answer.raise_for_status()
     return Start(server.ready_seconds, server.ready_seconds + time.perf_counter() - begun)
 
 
-def _costs(artifact: Path, lengths: tuple[int, ...]) -> Costs:
-    command = [sys.executable, "-m", "benchmarks.cost", str(artifact), "--lengths", *map(str, lengths)]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the service sets it for itself
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
+def _costs(artifact: Path, plan: Plan, name: str) -> Costs:
+    runtime = "onnx" if name.endswith("onnx") else "keras"
+    found = _measured("cost", artifact, "--runtime", runtime, "--lengths", *map(str, plan.lengths))
     return Costs(found["model_clips_per_second"], [Length(**length) for length in found["lengths"]])
+
+
+def _floor(artifact: Path, plan: Plan) -> Floor:
+    found = _measured("floor", artifact, "--rounds", str(plan.floor_rounds))
+    return Floor(**found | {"timed": [Timed(**timed) for timed in found["timed"]]})
+
+
+def _measured(module: str, artifact: Path, *options: str) -> dict[str, Any]:
+    """What a process of its own finds."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", str(artifact), *options]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the service sets it for itself
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _say(*words: str) -> None:
@@ -134,7 +184,7 @@ def _say(*words: str) -> None:
 def main() -> int:
     """Measure, and write results.json, results.md and the plots."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of five")
+    parser.add_argument("--quick", action="store_true", help="a minute and a half instead of ten")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
     parser.add_argument("--store", type=Path, default=DEFAULT_ROOT, help="folder of the model store")
     parser.add_argument("--model", default="duo", help="family or family@version")

@@ -18,6 +18,7 @@ import soundfile
 from benchmarks.clips import speech
 from model_store import audio
 from model_store.detector import Detector
+from model_store.runtimes import RUNTIMES
 from service.cores import available_cores
 
 _CALL_CLIPS = 16
@@ -86,8 +87,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
     parser.add_argument("artifact", type=Path, help="folder of the artifact")
     parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 10.0, 60.0], help="seconds")
+    parser.add_argument("--runtime", choices=RUNTIMES, default="keras", help="what runs the model")
     arguments = parser.parse_args()
-    detector = Detector.load(arguments.artifact, threads=available_cores())
+    detector = Detector.load(arguments.artifact, runtime=arguments.runtime, threads=available_cores())
     lengths = by_length(detector, arguments.lengths)  # first: afterwards the process holds more
     json.dump(dataclasses.asdict(Costs(model_rate(detector), lengths)), sys.stdout)
 

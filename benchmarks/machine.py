@@ -7,7 +7,20 @@ from pathlib import Path
 
 from service.cores import available_cores
 
-_PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "fastapi", "uvicorn", "librosa", "numpy", "soundfile", "soxr")
+_PACKAGES = (
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "onnxruntime",
+    "fastapi",
+    "uvicorn",
+    "litserve",
+    "mosec",
+    "librosa",
+    "numpy",
+    "soundfile",
+    "soxr",
+)
 
 
 def describe() -> dict[str, str]:

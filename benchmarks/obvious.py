@@ -6,23 +6,31 @@ only how they get there differs. Run it with ``python -m benchmarks.obvious ARTI
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import librosa
 import numpy as np
+import numpy.typing as npt
 import uvicorn
 from fastapi import FastAPI, UploadFile
 
 from model_store import windows
-from model_store.manifest import MODEL_FILE
+from model_store.manifest import MODEL_FILE, Input
 from model_store.store import read_manifest
 
 Call = Literal["predict", "predict_on_batch"]
+
+
+def windows_of(file: BinaryIO, shape: Input) -> npt.NDArray[np.float32]:
+    """An audio file -> its windows (k, window_samples), by librosa."""
+    waveform, _ = librosa.load(file, sr=shape.sample_rate)
+    part, _ = windows.trim(waveform, below_db=shape.trim_below_db)
+    return windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
 
 
 class ObviousDetector:
@@ -36,18 +44,22 @@ class ObviousDetector:
     """
 
     def __init__(self, folder: Path, *, call: Call = "predict") -> None:
+        import keras  # noqa: PLC0415 (engines with processes that only decode share this module)
+
         self.manifest = read_manifest(folder)
         self.model = keras.saving.load_model(folder / MODEL_FILE, compile=False)
         self.call = call
 
     def logits(self, file: BinaryIO) -> list[float]:
         """The logits of an audio file's windows."""
-        shape = self.manifest.input
-        waveform, _ = librosa.load(file, sr=shape.sample_rate)
-        part, _ = windows.trim(waveform, below_db=shape.trim_below_db)
-        batch = windows.cut(part, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
+        return self.of_windows([windows_of(file, self.manifest.input)])[0]
+
+    def of_windows(self, clips: Sequence[npt.NDArray[np.float32]]) -> list[list[float]]:
+        """The logits of several clips' windows, in one call."""
+        batch = np.concatenate(clips)
         logits = self.model.predict(batch, verbose=0) if self.call == "predict" else self.model.predict_on_batch(batch)
-        return [float(logit) for logit in logits]
+        ends = np.cumsum([len(clip) for clip in clips])
+        return [part.tolist() for part in np.split(np.asarray(logits), ends[:-1])]
 
 
 def create_app(folder: Path, *, call: Call = "predict") -> FastAPI:

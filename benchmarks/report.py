@@ -1,22 +1,17 @@
-"""Results -> results.json, results.md and two plots."""
+"""Results -> results.json and results.md."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 
-from benchmarks import stats
-from benchmarks.cost import Length
-from benchmarks.results import Results
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
+from benchmarks import plots, stats
+from benchmarks.floor import FRONT_END, Floor
+from benchmarks.results import BASELINE, Results
 
 _LINEAR_FROM_SECONDS = 10.0  # below, what a call costs however short the clip is hides the growth
 _QUIET_SHARE = 0.1
-_COLOURS = {"ours": "#1b6ca8", "obvious": "#c0504d", "obvious, on_batch": "#d9a441"}
 
 
 def write(results: Results, folder: Path) -> None:
@@ -24,8 +19,8 @@ def write(results: Results, folder: Path) -> None:
     text = json.dumps(results.as_json(), indent=1)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     (folder / "results.md").write_text("\n".join(markdown(results)) + "\n", encoding="utf-8")
-    _plot_throughput(results, folder / "throughput.png")
-    _plot_lengths(results.costs.lengths, folder / "lengths.png")
+    plots.throughput(results, folder / "throughput.png")
+    plots.lengths(results, folder / "lengths.png")
 
 
 def markdown(results: Results) -> Iterator[str]:
@@ -37,11 +32,14 @@ def markdown(results: Results) -> Iterator[str]:
         ((goal.what, goal.wanted, goal.measured, "met" if goal.met else "**missed**") for goal in results.goals()),
     )
     yield (
-        "The obvious service is FastAPI with `librosa.load`, librosa's mel spectrogram and `model.predict` on the same "
-        f"weights (`benchmarks/obvious.py`); the two servers' logits differ by {results.logit_difference:.1g} at most. "
-        "*on_batch* is the same with `predict_on_batch`. Clips last 4 s. All servers are up all the time and loaded in "
-        "turn, round after round; figures are medians, with the lowest and highest round in brackets. Ours runs with "
-        "the packages that it ships with, and not with training's (`benchmarks/as_shipped.py`)."
+        "The obvious service is FastAPI with `librosa.load` and `model.predict` on the same artifact "
+        "(`benchmarks/obvious.py`); *on_batch* is the same with `predict_on_batch`. LitServe (a worker a core, as its "
+        "documentation advises) and Mosec, which takes raw bodies, also decode with librosa, and call "
+        "`predict_on_batch` on what waits (`benchmarks/lit_service.py`, `mosec_service.py`). The logits of all "
+        f"servers differ by {results.logit_difference:.1g} at most. Clips last 4 s. All servers are up all the "
+        "time and loaded in turn, round after round; figures are medians, with the lowest and highest round in "
+        "brackets. CPU time and memory are of all of a server's processes. Ours runs with the packages that it ships "
+        "with, and not with training's (`benchmarks/as_shipped.py`)."
     )
     yield ""
     yield "## Load"
@@ -74,7 +72,10 @@ def markdown(results: Results) -> Iterator[str]:
         ("server", "RSS, MB", "PSS, MB"),
         ((name, f"{memory.rss_mb:.0f}", f"{memory.pss_mb:.0f}") for name, memory in results.memory.items()),
     )
-    yield from _batch_and_lengths(results)
+    if results.floor is not None:
+        yield from _model_alone(results.floor)
+    yield from _added(results)
+    yield from _batches_and_lengths(results)
     yield "## Machine"
     yield ""
     yield from _table(("", ""), ({"model": results.model} | results.machine).items())
@@ -92,7 +93,7 @@ def _disturbance(shares: Sequence[float]) -> str:
 def _load_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for case, by_server in results.loads.items():
         for name, loads in by_server.items():
-            compared = "obvious" in by_server and name != "obvious"
+            compared = BASELINE in by_server and name != BASELINE
             yield (
                 f"{case.clip}{', raw body' * case.raw}",
                 str(case.connections),
@@ -106,35 +107,93 @@ def _load_rows(results: Results) -> Iterator[tuple[str, ...]]:
             )
 
 
-def _batch_and_lengths(results: Results) -> Iterator[str]:
-    batch, alone = stats.spread(results.batch_clips_per_second), results.costs.model_clips_per_second
-    yield "## Batches, and clips of growing length"
+def _model_alone(floor: Floor) -> Iterator[str]:
+    yield "## The model alone, on one core"
     yield ""
     yield (
-        f"`/batch` of 100 clips: {batch:.0f} clips/s, {100 * batch.median / alone:.0f} % of the {alone:.0f} clips/s "
-        "that the model does alone, on clips that are decoded already."
+        f"A window takes {floor.window_mflop:.0f} MFLOP in convolutions and products of matrices, as counted in the "
+        f"graph, {floor.front_end_mflop:.0f} of them in the front end; TensorFlow's own transform takes fewer there. A "
+        f"product of large float32 matrices came to {stats.spread(floor.peak_gflops):.0f} GFLOP/s on the same core in "
+        "the same rounds: at that rate they would take the floor's time."
     )
     yield ""
+    sizes = sorted({timed.windows for timed in floor.timed})
     yield from _table(
-        ("clip, s", "decode, ms", "score, ms", "of its length, %", "peak memory, MB more"),
+        ("what", "windows in a call", "CPU ms a window", "speed of the floor's, %"),
         (
             (
-                f"{length.clip_seconds:g}",
-                f"{1e3 * length.decode_seconds:.2f}",
-                f"{1e3 * length.score_seconds:.1f}",
-                f"{100 * (length.decode_seconds + length.score_seconds) / length.clip_seconds:.2f}",
-                f"{length.peak_mb:.0f}",
+                timed.what,
+                str(timed.windows),
+                f"{stats.spread([1e3 * seconds / size for seconds in timed.seconds]):.2f}",
+                "" if timed.what == FRONT_END else f"{100 * floor.share(timed.what, size).median:.0f}",
             )
-            for length in results.costs.lengths
+            for size in sizes
+            for timed in floor.timed
+            if timed.windows == size
         ),
     )
-    long = [length for length in results.costs.lengths if length.clip_seconds >= _LINEAR_FROM_SECONDS]
-    if len(long) > 1:
-        exponent = stats.growth(
-            [length.clip_seconds for length in long], [length.decode_seconds + length.score_seconds for length in long]
+
+
+def _added(results: Results) -> Iterator[str]:
+    rows = [
+        (results.clip_names[clip], str(windows), f"{100 * share.median:.0f} %")
+        for clip, windows in results.clip_windows.items()
+        if (share := results.added_share(clip)) is not None
+    ]
+    if rows:
+        yield (
+            "What a request takes beyond the network, of the network's own CPU time (raw body, 8 clients, ONNX "
+            "Runtime): HTTP, decode, resampling, the measure of speech and the front end."
         )
-        yield f"From {_LINEAR_FROM_SECONDS:g} s on, time grows with length to the power of {exponent:.2f}; 1 is linear."
         yield ""
+        yield from _table(("clip", "windows", "added"), rows)
+
+
+def _batches_and_lengths(results: Results) -> Iterator[str]:
+    yield "## Batches, and clips of growing length"
+    yield ""
+    yield from _table(
+        ("server", "clip", "clips in a batch", "clips/s", "of the model's own rate, %", "RSS afterwards, MB"),
+        (
+            (
+                batch.server,
+                batch.clip,
+                str(batch.clips),
+                f"{stats.spread(batch.rates):.0f}",
+                f"{100 * stats.spread(batch.rates).median / results.costs[batch.server].model_clips_per_second:.0f}",
+                f"{batch.rss_mb:.0f}",
+            )
+            for batch in results.batches
+        ),
+    )
+    for name, costs in results.costs.items():
+        yield (
+            f"*{name}*: the model alone scores {costs.model_clips_per_second:.0f} clips/s, decoded and prepared, "
+            "several to a call. Clips of growing length, one at a time, without HTTP:"
+        )
+        yield ""
+        yield from _table(
+            ("clip, s", "decode, ms", "score, ms", "of its length, %", "peak memory, MB more"),
+            (
+                (
+                    f"{length.clip_seconds:g}",
+                    f"{1e3 * length.decode_seconds:.2f}",
+                    f"{1e3 * length.score_seconds:.1f}",
+                    f"{100 * (length.decode_seconds + length.score_seconds) / length.clip_seconds:.2f}",
+                    f"{length.peak_mb:.0f}",
+                )
+                for length in costs.lengths
+            ),
+        )
+        long = [length for length in costs.lengths if length.clip_seconds >= _LINEAR_FROM_SECONDS]
+        if len(long) > 1:
+            exponent = stats.growth(
+                [length.clip_seconds for length in long],
+                [length.decode_seconds + length.score_seconds for length in long],
+            )
+            from_seconds = f"From {_LINEAR_FROM_SECONDS:g} s on"
+            yield f"{from_seconds}, time grows with length to the power of {exponent:.2f}; 1 is linear."
+            yield ""
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -143,45 +202,3 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""
-
-
-def _plot_throughput(results: Results, path: Path) -> None:
-    cases = [case for case in results.loads if "obvious" in case.servers]
-    figure, axes = plt.subplots(figsize=(1.6 + 1.5 * len(cases), 4), layout="constrained")
-    for place, case in enumerate(cases):
-        width = 0.8 / len(case.servers)
-        for number, name in enumerate(case.servers):
-            found = stats.spread(results.loads[case][name].throughput)
-            errors = [[found.median - found.lowest], [found.highest - found.median]]
-            axes.bar(
-                place + (number + 0.5) * width - 0.4,
-                found.median,
-                width,
-                yerr=errors,
-                capsize=3,
-                color=_COLOURS[name],
-                label=name,
-            )
-    axes.set_yscale("log")
-    axes.set_ylabel("requests per second")
-    axes.set_xticks(range(len(cases)), [str(case).replace(", ", "\n", 1) for case in cases])
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
-    axes.set_title(f"Throughput, 4 s clips, {results.model}: medians, bars from lowest to highest round")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def _plot_lengths(lengths: Sequence[Length], path: Path) -> None:
-    figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    seconds = np.array([length.clip_seconds for length in lengths])
-    cost = np.array([length.decode_seconds + length.score_seconds for length in lengths])
-    time_axes.loglog(seconds, cost, "o-", color=_COLOURS["ours"], label="decode and score")
-    time_axes.loglog(seconds, cost[-1] * seconds / seconds[-1], ":", color="grey", label="proportional to length")
-    time_axes.set(xlabel="clip, seconds", ylabel="seconds")
-    time_axes.legend()
-    memory_axes.plot(seconds, [length.peak_mb for length in lengths], "o-", color=_COLOURS["ours"])
-    memory_axes.set(xlabel="clip, seconds", ylabel="peak memory beyond the idle process, MB")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

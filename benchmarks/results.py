@@ -1,14 +1,17 @@
-"""What a run found, and how that stands to the goals."""
+"""What a run found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import stats
 from benchmarks.cost import Costs
-from benchmarks.rounds import Case, Loads
+from benchmarks.floor import Floor
+from benchmarks.goals import Goal, goals
+from benchmarks.rounds import Batch, Case, Loads
 from benchmarks.servers import Memory
 
-_BASELINE = "obvious"
+BASELINE = "obvious"
+_NETWORK_WINDOWS = 8  # of the calls that the network's own time is taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,46 +23,46 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """A promise, and what was measured."""
-
-    what: str
-    wanted: str
-    measured: str
-    met: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
     """A run."""
 
     machine: dict[str, str]
     model: str
     logit_difference: float
+    clip_windows: dict[str, int]  # how many windows the model hears of each clip
+    clip_names: dict[str, str]
     starts: dict[str, list[Start]]
     loads: dict[Case, dict[str, Loads]]
     memory: dict[str, Memory]
-    batch_clips_per_second: list[float]
-    costs: Costs
+    batches: list[Batch]
+    costs: dict[str, Costs]  # by our servers
+    floor: Floor | None = field(default=None)  # where the artifact has a graph to count
 
     def goals(self) -> list[Goal]:
-        """The goals. Throughput counts only if nothing of ours failed."""
-        case = next(case for case in self.loads if case.connections == 8 and len(case.servers) > 1)
-        ratio = self.ratio(case, "ours")
-        errors = sum(loads["ours"].errors for loads in self.loads.values())
-        ready = stats.spread([start.ready_seconds for start in self.starts["ours"]])
-        memory = self.memory["ours"].rss_mb
-        return [
-            Goal("throughput at 8 clients, ours / obvious", "≥ 10", f"{ratio:.2f}", ratio.median >= 10),
-            Goal("requests that failed", "0", str(errors), errors == 0),
-            Goal("start to ready", "< 15 s", f"{ready:.1f} s", ready.median < 15),
-            Goal("resident after load", "< 800 MB", f"{memory:.0f} MB", memory < 800),
-        ]
+        """The goals, met or missed."""
+        return list(goals(self))
 
-    def ratio(self, case: Case, name: str) -> stats.Spread:
-        """A server's throughput to the obvious one's, over the pairs of a case's rounds."""
+    def case(self, clip: str, connections: int, *, raw: bool = False) -> Case | None:
+        """The case of a clip and so many clients, if it was measured."""
+        wanted = (clip, connections, raw)
+        return next((case for case in self.loads if (case.clip, case.connections, case.raw) == wanted), None)
+
+    def ratio(self, case: Case, name: str, other: str = BASELINE) -> stats.Spread:
+        """A server's throughput to another's, over the pairs of a case's rounds."""
         loads = self.loads[case]
-        return stats.spread(stats.ratios(loads[name].throughput, loads[_BASELINE].throughput))
+        return stats.spread(stats.ratios(loads[name].throughput, loads[other].throughput))
+
+    def added_share(self, clip: str, *, name: str = "ours, onnx") -> stats.Spread | None:
+        """What a raw request at 8 clients takes beyond the network's own CPU time, relative to that; by round.
+
+        The network is the graph after its front end, in calls on one core; everything else is added: HTTP, decode,
+        resampling, the measure of speech and the front end.
+        """
+        case = self.case(clip, 8, raw=True)
+        if self.floor is None or case is None or name not in self.loads[case]:
+            return None
+        network_ms = self.floor.network_ms(_NETWORK_WINDOWS) * self.clip_windows[clip]
+        return stats.spread([ms / network_ms - 1 for ms in self.loads[case][name].server_cpu_ms])
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the single latencies, for results.json."""
@@ -67,6 +70,7 @@ class Results:
             "machine": self.machine,
             "model": self.model,
             "greatest_logit_difference": self.logit_difference,
+            "clip_windows": self.clip_windows,
             "goals": [_plain(goal) for goal in self.goals()],
             "starts": {name: [_plain(start) for start in starts] for name, starts in self.starts.items()},
             "loads": [
@@ -75,9 +79,15 @@ class Results:
                 for name, loads in by_server.items()
             ],
             "memory": {name: _plain(memory) for name, memory in self.memory.items()},
-            "batch_clips_per_second": self.batch_clips_per_second,
-            "model_clips_per_second": self.costs.model_clips_per_second,
-            "lengths": [_plain(length) for length in self.costs.lengths],
+            "batches": [_plain(batch) for batch in self.batches],
+            "costs": {
+                name: {
+                    "model_clips_per_second": costs.model_clips_per_second,
+                    "lengths": [_plain(length) for length in costs.lengths],
+                }
+                for name, costs in self.costs.items()
+            },
+            "floor": self.floor and _plain(self.floor) | {"timed": [_plain(timed) for timed in self.floor.timed]},
         }
 
 

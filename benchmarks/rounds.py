@@ -86,9 +86,8 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
     RuntimeError
         Not one request succeeded.
     """
-    clip = clips[case.clip]
-    body, content_type = (clip.data, clip.media_type) if case.raw else multipart("file", [clip])
-    path = folder / f"{case.clip}-{'raw' if case.raw else 'multipart'}"
+    body, content_type = body_of(clips[case.clip], raw=case.raw or server.raw)
+    path = folder / "body"
     path.write_bytes(body)
     command = [sys.executable, "-m", "benchmarks.load", f"{server.url}/detect"]
     options = ["--body", path, "--content-type", content_type, "--connections", case.connections, "--seconds", seconds]
@@ -100,17 +99,29 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
     loads.add(outcome, server_cpu_seconds=server.cpu_seconds() - begun_cpu)
 
 
-def check_equal(ours: Server, obvious: Server, clips: dict[str, Clip]) -> float:
-    """As `greatest_difference`, of all clips, asked over HTTP."""
-    greatest = 0.0
-    with httpx.Client(trust_env=False, timeout=60.0) as client:
-        for clip in clips.values():
-            files = {"file": ("clip", clip.data, clip.media_type)}
-            mine = client.post(f"{ours.url}/detect?explain=true", files=files).raise_for_status().json()
-            other = client.post(f"{obvious.url}/detect", files=files).raise_for_status().json()
-            logits = [window["logit"] for window in mine["explanation"]["windows"]]
-            greatest = max(greatest, greatest_difference(logits, other["logits"]))
-    return greatest
+def body_of(clip: Clip, *, raw: bool) -> tuple[bytes, str]:
+    """A request's body and its content type: the audio itself, or a form."""
+    return (clip.data, clip.media_type) if raw else multipart("file", [clip])
+
+
+def logits_of(server: Server, clip: Clip) -> list[float]:
+    """The logits of a clip's windows, asked over HTTP."""
+    body, content_type = body_of(clip, raw=server.raw)
+    url, headers = f"{server.url}/detect?explain=true", {"Content-Type": content_type}
+    answer = httpx.post(url, content=body, headers=headers, trust_env=False, timeout=60.0).raise_for_status().json()
+    if "explanation" in answer:
+        return [window["logit"] for window in answer["explanation"]["windows"]]
+    return [float(logit) for logit in answer["logits"]]
+
+
+def check_equal(ours: Server, others: Sequence[Server], clips: dict[str, Clip]) -> float:
+    """As `greatest_difference`, of all clips and between ours and each of the others."""
+    expected = [logits_of(ours, clip) for clip in clips.values()]
+    return max(
+        greatest_difference(logits, logits_of(other, clip))
+        for other in others
+        for logits, clip in zip(expected, clips.values(), strict=True)
+    )
 
 
 def greatest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -123,12 +134,23 @@ def greatest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float
     """
     greatest = max(abs(mine - other) for mine, other in zip(ours, theirs, strict=True))
     if not greatest <= _LOGIT_TOLERANCE:
-        raise RuntimeError(f"Both servers give a window the same logit, ±{_LOGIT_TOLERANCE}. Received: {greatest:.2g}.")
+        raise RuntimeError(f"All servers give a window the same logit, ±{_LOGIT_TOLERANCE}. Received: {greatest:.2g}.")
     return greatest
 
 
-def batch_rate(server: Server, clip: Clip, *, clips: int, repeats: int) -> list[float]:
-    """Clips per second through `/batch`, of each repeat."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of `/batch`es of one size."""
+
+    server: str
+    clip: str
+    clips: int
+    rates: list[float]  # clips a second, of each repeat
+    rss_mb: float  # of the server, afterwards
+
+
+def batch(server: Server, clip: Clip, *, clips: int, repeats: int) -> Batch:
+    """Send a batch of one clip again and again, repeatedly."""
     body, content_type = multipart("files", [clip] * clips)
     rates = []
     with httpx.Client(trust_env=False, timeout=120.0) as client:
@@ -140,4 +162,4 @@ def batch_rate(server: Server, clip: Clip, *, clips: int, repeats: int) -> list[
             if failed:
                 raise RuntimeError(f"A batch's clips are all scored. Received: {failed[0]['problem']}.")
             rates.append(clips / seconds)
-    return rates
+    return Batch(server.name, clip.name, clips, rates, server.memory().rss_mb)

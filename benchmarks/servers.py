@@ -1,16 +1,19 @@
-"""Servers as processes: started, awaited, measured from outside, stopped."""
+"""Servers as processes: started, awaited, measured from outside with all that they start, stopped."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from benchmarks import mosec_service
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
@@ -27,33 +30,60 @@ class Memory:
 
 @dataclass(slots=True)
 class Server:
-    """A running server."""
+    """A running server: a process, and those below it."""
 
     name: str
     url: str
     pid: int
     ready_seconds: float  # from the start of the process to ready
+    raw: bool = False  # its body is the audio itself: it knows no forms
 
     def cpu_seconds(self) -> float:
-        """CPU time of the process so far, of all of its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time so far, of all threads of all of its processes."""
+        ticks = 0
+        for pid in self._processes():
+            with suppress(OSError):  # it has ended
+                ticks += sum(int(field) for field in _stat(pid)[11:13])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> Memory:
         """Its memory now."""
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-        kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        kilobytes = {"Rss": 0, "Pss": 0}
+        for pid in self._processes():
+            with suppress(OSError):
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+                found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+                kilobytes = {name: kilobytes[name] + found[name] for name in kilobytes}
         return Memory(rss_mb=kilobytes["Rss"] * 1024 / 1e6, pss_mb=kilobytes["Pss"] * 1024 / 1e6)
+
+    def _processes(self) -> list[int]:
+        """Itself and all below."""
+        below: dict[int, list[int]] = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                pid = int(folder.name)
+                below.setdefault(int(_stat(pid)[1]), []).append(pid)
+        found = [self.pid]
+        for pid in found:
+            found += below.get(pid, [])
+        return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of its stat from the state on: what comes before may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
 
 
 @contextmanager
-def ours(store: Path, model: str, *, log: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def ours(
+    store: Path, model: str, *, log: Path, name: str = "ours", settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Our service, in the environment that it ships with."""
     port = _free_port()
     environment = {"BONAFIDE_PORT": str(port), "BONAFIDE_STORE": str(store), "BONAFIDE_MODELS": model}
     environment |= settings or {}
     command = [sys.executable, "-m", "benchmarks.as_shipped"]
-    with _running("ours", command, port=port, ready="/health/ready", environment=environment, log=log) as server:
+    with _running(name, command, port=port, ready="/health/ready", environment=environment, log=log) as server:
         yield server
 
 
@@ -67,13 +97,40 @@ def obvious(artifact: Path, *, call: str, log: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def litserve(artifact: Path, *, log: Path) -> Iterator[Server]:
+    """LitServe with our model."""
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.lit_service", str(artifact), "--port", str(port)]
+    with _running("LitServe", command, port=port, ready="/health", environment={}, log=log) as server:
+        yield server
+
+
+@contextmanager
+def mosec(artifact: Path, *, log: Path) -> Iterator[Server]:
+    """Mosec with our model. It says nothing of being ready: its first answer is what tells."""
+    port = _free_port()
+    options = ["--address", "127.0.0.1", "--port", str(port), "--timeout", "60000"]
+    command = [sys.executable, "-m", "benchmarks.mosec_service", *options]
+    environment = {mosec_service.ARTIFACT: str(artifact)}
+    with _running("Mosec", command, port=port, ready="/", environment=environment, log=log) as server:
+        server.raw = True
+        yield server
+
+
+@contextmanager
 def _running(
     name: str, command: list[str], *, port: int, ready: str, environment: dict[str, str], log: Path
 ) -> Iterator[Server]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("BONAFIDE_")}
     with log.open("w", encoding="utf-8") as output:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, env=inherited | environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            env=inherited | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # of its own, to end as a whole
+        )
         try:
             url = f"http://127.0.0.1:{port}"
             _await(process, url + ready, log)
@@ -85,6 +142,8 @@ def _running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
 
 
 def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
