@@ -91,9 +91,12 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
     path.write_bytes(body)
     command = [sys.executable, "-m", "benchmarks.load", f"{server.url}/detect"]
     options = ["--body", path, "--content-type", content_type, "--connections", case.connections, "--seconds", seconds]
-    begun_cpu = server.cpu_seconds()
-    client = subprocess.run([*command, *(str(option) for option in options)], stdout=subprocess.PIPE, check=True)
-    outcome = Outcome(**json.loads(client.stdout))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, *(str(option) for option in options)], **pipes) as client:
+        client.stdout.readline()
+        begun_cpu = server.cpu_seconds()
+        said, _ = client.communicate("go\n")
+    outcome = Outcome(**json.loads(said))
     if not outcome.latencies:
         raise RuntimeError(f"A server answers. Received: {outcome.errors} errors and no answer from {server.name!r}.")
     loads.add(outcome, server_cpu_seconds=server.cpu_seconds() - begun_cpu)
