@@ -2,7 +2,7 @@
 
 It is a process of its own, so that its CPU time is not counted as the server's, and it speaks just enough HTTP
 to be cheap, since the two share the cores: ``python -m benchmarks.load http://127.0.0.1:8000/detect --body FILE``
-prints a line when it is ready, begins when it is sent one, and prints one `Outcome` as JSON.
+prints one `Outcome` as JSON.
 """
 
 import argparse
@@ -141,10 +141,12 @@ def main() -> None:
     parser.add_argument("--content-type", default="audio/wav")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--wait", action="store_true", help="print a line when ready, and begin when sent one")
     arguments = parser.parse_args()
     target = Target(arguments.url, arguments.content_type, arguments.body.read_bytes())
-    print("ready", flush=True)  # what a server does while this process starts is not counted
-    sys.stdin.readline()
+    if arguments.wait:
+        print("ready", flush=True)
+        sys.stdin.readline()
     outcome = uvloop.run(load(target, connections=arguments.connections, seconds=arguments.seconds))
     json.dump(dataclasses.asdict(outcome), sys.stdout)
 

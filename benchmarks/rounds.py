@@ -89,11 +89,11 @@ def one_load(server: Server, case: Case, clips: dict[str, Clip], loads: Loads, *
     body, content_type = body_of(clips[case.clip], raw=case.raw or server.raw)
     path = folder / "body"
     path.write_bytes(body)
-    command = [sys.executable, "-m", "benchmarks.load", f"{server.url}/detect"]
+    command = [sys.executable, "-m", "benchmarks.load", f"{server.url}/detect", "--wait"]
     options = ["--body", path, "--content-type", content_type, "--connections", case.connections, "--seconds", seconds]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, *(str(option) for option in options)], **pipes) as client:
-        client.stdout.readline()
+        client.stdout.readline()  # what the server does while the client starts is not counted
         begun_cpu = server.cpu_seconds()
         said, _ = client.communicate("go\n")
     outcome = Outcome(**json.loads(said))
