@@ -15,6 +15,7 @@ from service.audit import Trail
 from service.catalogue import Catalogue
 from service.document import document
 from service.engine import Engine
+from service.explainer import Explainer
 from service.gate import Gate
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
@@ -75,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.pipeline = Pipeline(
         settings, telemetry, admission=admission, workers=workers, engine=engine, trail=app.state.trail
     )
-    app.state.explainer = explain.Explainer(settings, admission, workers, engine)
+    app.state.explainer = Explainer(settings, admission, workers, engine)
     app.state.shadow = Shadow(telemetry, admission, workers, engine)
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None

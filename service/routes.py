@@ -116,8 +116,7 @@ async def options(
     "/detect",
     dependencies=[Depends(needs("detect"))],
     response_model=schemas.DetectResult,
-    responses=problems.responses(*REQUEST_PROBLEMS, *AUDIO_PROBLEMS)
-    | examples("telephone", "silence", "two_channels"),
+    responses=problems.responses(*REQUEST_PROBLEMS, *AUDIO_PROBLEMS) | examples("telephone", "silence", "two_channels"),
     openapi_extra={
         "requestBody": {
             "required": True,
