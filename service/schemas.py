@@ -151,6 +151,23 @@ class BatchResult(_Wire):
     results: list[BatchItem]
 
 
+class Regions(_Wire):
+    """What each region of time and frequency did to a channel's score."""
+
+    request_id: str
+    model: ModelInfo
+    channel: int
+    times_seconds: list[float] = Field(description="m + 1 edges, in the clip as it came")
+    bands_hz: list[float] = Field(description="n + 1 edges")
+    effects: list[list[FiniteFloat]] = Field(
+        description="n rows of m: the score less what it is without the region. Below 0, the region spoke for spoof. "
+        "Regions lean on each other: effects do not add up to the score"
+    )
+    attenuation_db: float = Field(description="how much quieter a region was made, to be without it")
+    windows_scored: int
+    milliseconds: float
+
+
 class LoadedModel(_Wire):
     """A model that requests may name."""
 

@@ -109,9 +109,12 @@ def test_the_compose_file_follows_the_specification(tmp_path: Path) -> None:
 
 def test_the_image_has_the_service_and_what_it_imports_and_nothing_else() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) \S+$", DOCKERFILE, re.MULTILINE)
-    assert sorted(copied) == ["model_store", "requirements/service-onnx.txt", "requirements/service.txt", "service"]
-    assert len(re.findall(r"^(?:COPY|ADD)\b", DOCKERFILE, re.MULTILINE)) == len(copied) + 2
-    assert re.findall(r"^COPY --from=builder (\S+) ", DOCKERFILE, re.MULTILINE) == ["/opt/venv", "/app"]
+    locks = [f"requirements/{name}.txt" for name in ("console", "service-onnx", "service")]
+    assert sorted(copied) == sorted(["console", "examples", "model_store", "service", *locks])
+    assert len(re.findall(r"^(?:COPY|ADD)\b", DOCKERFILE, re.MULTILINE)) == len(copied) + 3
+    final = DOCKERFILE.split("\nFROM ")[-1]
+    taken = re.findall(r"^COPY --from=(\w+) (\S+) ", final, re.MULTILINE)
+    assert taken == [("builder", "/opt/venv"), ("builder", "/app"), ("console", "/app/console/dist")]
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert ignored[0] == "*"
     assert sorted(line[1:] for line in ignored if line.startswith("!")) == sorted(copied)

@@ -33,7 +33,6 @@ def missing(answer: httpx.Response) -> set[str]:
         ("GET", "/metrics", 200, {}),
         ("GET", "/openapi.json", 200, {}),
         ("GET", STATIC, 200, {}),
-        ("GET", "/", 307, {}),
         ("GET", "/models/", 307, {}),
         ("POST", "/batch", 400, {"content": CLIP}),
         ("GET", "/nowhere", 404, {}),

@@ -1,0 +1,42 @@
+// On request: which sounds moved the score. The service silences regions in turn; they are drawn over the spectrogram.
+
+import { Refusal, request } from "./api.js";
+import { announce, h } from "./dom.js";
+import { modelName } from "./format.js";
+import { ranked, regionInWords } from "./heat.js";
+
+/** A part of the listening card; `listening` draws the regions. */
+export function explanation(item, listening) {
+  const found = h("div", { class: "explained" });
+  const button = h("button", { type: "button", id: "explain" }, "Explain: which sounds moved the score?");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    found.replaceChildren(h("p", { role: "status" }, "Silencing each region in turn and scoring what is left …"));
+    const query = new URLSearchParams({ model: modelName(item.result.model), channel: item.result.audio.channel });
+    try {
+      const headers = { "Content-Type": item.mediaType };
+      const regions = JSON.parse(await request("POST", `explain?${query}`, { body: item.blob, headers }));
+      listening.explain(regions);
+      found.replaceChildren(...inWords(regions));
+      announce("The explanation is there.");
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      found.replaceChildren(h("p", { role: "alert" }, `${error.problem.title} ${error.problem.detail}`));
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return h("div", {}, h("h3", {}, "Explanation"), button, found);
+}
+
+function inWords(regions) {
+  const { channel, attenuation_db: quieter, windows_scored: windows, milliseconds } = regions;
+  const strongest = ranked(regions).filter(({ letter, effect }) => letter && effect !== 0);
+  const how = `Channel ${channel}: each region was made ${quieter} dB quieter in turn, and the clip scored again (${windows} windows, ${(milliseconds / 1000).toFixed(1)} s).`;
+  const key = "Hatched regions spoke for spoof, plain ones for bonafide; the stronger, the darker.";
+  const limit = "It shows what moved this model, which need not be what an ear would notice.";
+  return [
+    h("ol", { class: "regions" }, strongest.map((region) => h("li", {}, regionInWords(region)))),
+    h("p", { class: "note" }, `${how} ${key} ${limit}`),
+  ];
+}

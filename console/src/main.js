@@ -1,0 +1,126 @@
+// The page: wires what the other modules do.
+
+import { keyEvents, Refusal, useKey } from "./api.js";
+import { Clips } from "./clips.js";
+import { announce, byId, h } from "./dom.js";
+import { modelName, named, percent } from "./format.js";
+import { intake } from "./intake.js";
+import { Models } from "./loaded.js";
+import { recorder } from "./recorder.js";
+import { ResultView } from "./result.js";
+import { Sender } from "./sending.js";
+import { ClipTable } from "./table.js";
+import { headline, POINTS } from "./verdict.js";
+import { workBar } from "./work.js";
+
+const clips = new Clips();
+const models = new Models();
+const sender = new Sender(clips);
+const view = new ResultView(byId("result"), models);
+new ClipTable(byId("list"), clips);
+workBar(sender);
+
+// Sending
+
+function asked() {
+  const query = { channel: byId("channel").value };
+  if (byId("model").value) query.model = byId("model").value;
+  if (byId("operating-point").value) query.operating_point = byId("operating-point").value;
+  return query;
+}
+
+/** Score clips. One alone is looked at as soon as its verdict is there; of many, the first. */
+function score(items) {
+  const [first] = items;
+  const look = ({ detail: item }) => {
+    if (item !== first || item.state === "sending" || item.state === "waiting") return;
+    clips.removeEventListener("changed", look);
+    if (item.state !== "cancelled") clips.select(item);
+  };
+  clips.addEventListener("changed", look);
+  sender.send(items, asked());
+}
+
+clips.addEventListener("selected", ({ detail: item }) => {
+  view.show(item);
+  if (!item) return;
+  requestAnimationFrame(() => performance.measure("verdict", { start: item.begun, detail: item.name }));
+  const words = item.result ? headline(item.result, models.find(item.result.model)?.operating_points) : item.problem.title;
+  announce(`${item.name}: ${words}.`);
+});
+
+intake({
+  onFiles: (files) => score(files.map((file) => clips.add(file, file.name))),
+  onExample: (blob, name, mediaType, address) => score([clips.add(blob, name, { mediaType, source: "example", address })]),
+  onFailed: announce,
+});
+recorder((blob, name) => score([clips.add(blob, name, { source: "microphone" })]));
+
+// Models and keys
+
+models.addEventListener("changed", () => {
+  byId("model").replaceChildren(...models.named().map((model) => h("option", {}, modelName(model))));
+  showPoints();
+  if (!byId("models").hidden) showView();
+});
+byId("model").addEventListener("change", showPoints);
+byId("operating-point").addEventListener("change", tellPoint);
+
+function chosenModel() {
+  return models.all().find((model) => modelName(model) === byId("model").value);
+}
+
+function showPoints() {
+  const kept = byId("operating-point").value || "balanced";
+  const options = POINTS.filter((name) => chosenModel()?.operating_points[name]).map((name) => h("option", { value: name }, named(name)));
+  byId("operating-point").replaceChildren(...options);
+  byId("operating-point").value = kept;
+  tellPoint();
+}
+
+function tellPoint() {
+  const point = chosenModel()?.operating_points[byId("operating-point").value];
+  byId("point-note").textContent = point
+    ? `There, ${percent(point.false_accept_rate)} of spoofs were called bonafide, and ${percent(point.false_reject_rate)} of bonafide clips spoof.`
+    : "";
+}
+
+async function loadModels() {
+  try {
+    await models.load();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const { code, detail } = error.problem;
+    if (code === "not_ready") setTimeout(loadModels, 1000);
+    byId("point-note").textContent = code === "not_ready" ? "The service is loading its models …" : detail;
+  }
+}
+
+keyEvents.addEventListener("needed", () => {
+  byId("access").open = true;
+});
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  useKey(byId("key").value);
+  byId("access").open = false;
+  loadModels();
+});
+
+// Pages
+
+async function showView() {
+  const name = location.hash === "#models" ? "models" : "clips";
+  for (const id of ["clips", "models"]) byId(id).hidden = id !== name;
+  for (const link of document.querySelectorAll("[data-view]")) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = name === "models" ? "Models · Bonafide" : "Bonafide";
+  if (name === "models") {
+    const { showModels } = await import("./models-view.js");
+    showModels(byId("models-content"), models);
+  }
+}
+addEventListener("hashchange", showView);
+showView();
+loadModels();
