@@ -30,7 +30,7 @@ def locked(text: str) -> Iterator[tuple[str, str, list[str]]]:
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
 def test_every_package_is_locked_by_its_hash(path: Path) -> None:
     found = list(locked(path.read_text()))
-    assert len(found) > 10
+    assert found
     assert [name for name, _, hashes in found if not hashes] == []
     bare = path.read_text() + "stray==1.0\n"
     assert [name for name, _, hashes in locked(bare) if not hashes] == ["stray"]
