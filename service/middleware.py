@@ -7,6 +7,7 @@ import re
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
@@ -45,13 +46,18 @@ class RequestContext:
         given = headers.get("x-request-id", "")
         scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else str(ULID())
         scope["log"] = {}
-        status, started = 500, False
+        status, started, foreign = 500, False, False
 
         async def answer(message: Message) -> None:
-            nonlocal status, started
+            nonlocal status, started, foreign
             if message["type"] == "http.response.start":
-                status, started = message["status"], True
+                status = message["status"]
                 answered = MutableHeaders(scope=message)
+                foreign = status >= 400 and answered.get("content-type") != problems.MEDIA_TYPE
+            if foreign:  # a library's own words, such as Starlette's for a range: ours come instead
+                return
+            if message["type"] == "http.response.start":
+                started = True
                 answered["X-Request-ID"] = scope["request_id"]
                 for name, value in SECURITY_HEADERS.items():
                     answered.setdefault(name, value)
@@ -59,6 +65,9 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, answer)
+            if foreign:
+                response = await problems.answer(Request(scope), HTTPException(status))
+                await response(scope, receive, answer)
         except ClientDisconnect:
             status = _CLIENT_GONE
         except Exception as error:

@@ -36,6 +36,8 @@ def missing(answer: httpx.Response) -> set[str]:
         ("GET", "/", 307, {}),
         ("GET", "/models/", 307, {}),
         ("POST", "/batch", 400, {"content": CLIP}),
+        ("GET", STATIC, 400, {"headers": {"Range": "bytes=5-2"}}),
+        ("GET", STATIC, 400, {"headers": {"Range": "bytes=99999999-"}}),
         ("GET", "/nowhere", 404, {}),
         ("GET", "/static-offline-docs/nothing.js", 404, {}),
         ("GET", "/static-offline-docs/../service/keys.py", 404, {}),

@@ -105,7 +105,8 @@ def watched(folder: Path, **settings: object) -> Iterator[Watched]:
             found.ask(Sent(b"RIFF\0\0\0\0WAVEjunk"))  # FFmpeg's import
             yield found
             code = service.process.poll()
-            assert code is None, f"it ended with {code}: {service.out.read_text()[-2_000:]}"
+            said = service.out.read_text()[-2_000:] + (folder / "stderr").read_text()[-2_000:]
+            assert code is None, f"it ended with {code}: {said}"
 
 
 def unprotected() -> dict[str, str]:
