@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from model_store import audio
+from model_store.signatures import TrustedKeys, make
 from model_store.store import Store, verify
 from tests.made_store import CONFIG, make_corpus
 from training.__main__ import COMMANDS, main
@@ -24,13 +25,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = ["train", "--corpus", str(root / "made"), "--config", str(root / "config.json"), "--set", "fit.epochs=1"]
     assert main([*train, "--out", str(root / "run")]) == 0
     publish = ["publish", "--run", str(root / "run"), "--store", str(root / "store"), "--licence", "made=none needed"]
-    assert main([*publish, "--limits", str(root / "limits.md"), "--no-gate", "nobody will rely on it"]) == 0
+    make(root / "key")
+    publish += ["--limits", str(root / "limits.md"), "--no-gate", "nobody will rely on it", "--sign", str(root / "key")]
+    assert main(publish) == 0
     return root
 
 
 def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
     folder = Store(made / "store").resolve("simple_cnn@1")
-    manifest = verify(folder)
+    manifest = verify(folder, trusted=TrustedKeys.read(made / "key.pub"))
     assert manifest.training == CONFIG.model_copy(
         update={"fit": CONFIG.fit.model_copy(update={"epochs": 1})}
     ).model_dump(mode="json")
