@@ -9,7 +9,7 @@ import { build } from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "dist");
-const COMPRESSED = new Set([".js", ".css", ".svg", ".json"]);
+const COMPRESSED = new Set([".js", ".css", ".svg", ".txt"]);
 
 async function bundle() {
   const { metafile } = await build({
@@ -26,15 +26,26 @@ async function bundle() {
     legalComments: "none",
     metafile: true,
   });
-  const built = {};
+  const built = { "licences.txt": await licences(Object.keys(metafile.inputs)) };
   for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
     if (entryPoint) built[basename(entryPoint)] = basename(path);
   }
   return built;
 }
 
-async function hashed(path, name = basename(path)) {
-  const content = await readFile(path);
+/** What the packages ask to be kept with what is made of them. */
+async function licences(inputs) {
+  const names = new Set(inputs.map((path) => path.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1]).filter(Boolean));
+  const texts = [...names].sort().map(async (name) => {
+    const folder = join(here, "node_modules", name);
+    const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+    const file = (await readdir(folder)).find((one) => /^licen[cs]e/i.test(one));
+    return `${name} ${version}, ${license}\n\n${file ? await readFile(join(folder, file), "utf8") : ""}`;
+  });
+  return hashed("licences.txt", Buffer.from((await Promise.all(texts)).join(`\n${"-".repeat(80)}\n`)));
+}
+
+async function hashed(name, content) {
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 8);
   const written = `${basename(name, extname(name))}-${hash}${extname(name)}`;
   await writeFile(join(dist, written), content);
@@ -53,9 +64,9 @@ async function compress() {
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
 const built = await bundle();
-built["icon.svg"] = await hashed(join(here, "icon.svg"));
+built["icon.svg"] = await hashed("icon.svg", await readFile(join(here, "icon.svg")));
 for (const name of ["wideband.wav", "telephone.ul", "two_channels.wav", "silence.wav"]) {
-  built[name] = await hashed(join(here, "..", "examples", name));
+  built[name] = await hashed(name, await readFile(join(here, "..", "examples", name)));
 }
 await compress();
 const page = await readFile(join(here, "index.html"), "utf8");

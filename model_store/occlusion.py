@@ -6,6 +6,7 @@ spectrum, and what is left is made a waveform again. The model is only ever aske
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -58,40 +59,47 @@ class Occlusion:
         *,
         start_seconds: float | None = None,
     ) -> None:
-        self._clip, self._score, self._manifest = clip, score, manifest
-        self._part = windows.trim(waveform, below_db=manifest.input.trim_below_db)[0]
-        rate = manifest.input.sample_rate
-        self._offset = clip.start / rate
-        length = clip.samples / rate
+        shape = manifest.input
+        part = windows.trim(waveform, below_db=shape.trim_below_db)[0]
+        offset, length = clip.start / shape.sample_rate, clip.samples / shape.sample_rate
         span = min(MOST_SECONDS, length)
         if start_seconds is None:
             lowest = min(score.segments, key=lambda segment: segment.score)
             start_seconds = (lowest.start_seconds + lowest.end_seconds - span) / 2
-        begin = min(max(start_seconds - self._offset, 0.0), length - span)
+        begin = min(max(start_seconds - offset, 0.0), length - span)
         edges = np.linspace(begin, begin + span, max(1, round(span / _CELL_SECONDS)) + 1)
-        self.times_seconds = self._offset + edges
-        self.bands_hz = _mel_edges(rate / 2, bands=_BANDS)
-        self._edges = np.round(edges * rate).astype(int)  # samples of the part
+        self.times_seconds = offset + edges
+        self.bands_hz = _mel_edges(shape.sample_rate / 2, bands=_BANDS)
+        self._clip, self._score, self._manifest = clip, score, manifest
+        samples = np.round(edges * shape.sample_rate).astype(int)
+        starts = windows.starts(part.size, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
+        reached = {
+            window: start
+            for window, start in enumerate(starts)
+            if start < samples[-1] and samples[0] < start + shape.window_samples
+        }
+        first = min(reached.values())
+        self._part = part[first : max(reached.values()) + shape.window_samples]  # of the whole, those windows
+        self._starts = {window: start - first for window, start in reached.items()}
+        self._edges = samples - first
 
     def variants(self) -> Iterator[Variant]:
         """Each region silenced, in each window that it reaches into."""
-        shape = self._manifest.input
-        first = windows.starts(self._part.size, window_samples=shape.window_samples, hop_samples=shape.hop_samples)
-        kept = 10 ** (-ATTENUATION_DB / 20)
-        cells = zip(self._edges[:-1], self._edges[1:], strict=True)
-        for cell, (begin, end) in enumerate(cells):
-            for band, piece in enumerate(self._components(begin, end)):
-                changed = windows.cut(
-                    self._part - np.float32(1 - kept) * piece,
-                    window_samples=shape.window_samples,
-                    hop_samples=shape.hop_samples,
-                )
-                for window, start in enumerate(first):
-                    if start < end and begin < start + shape.window_samples:
+        length = self._manifest.input.window_samples
+        taken = np.float32(1 - 10 ** (-ATTENUATION_DB / 20))
+        for cell, (begin, end) in enumerate(pairwise(self._edges.tolist())):
+            at, pieces = self._pieces(begin, end)
+            for band, piece in enumerate(pieces):
+                changed = self._part.copy()
+                changed[at : at + piece.size] -= taken * piece
+                if changed.size < length:
+                    changed = np.resize(changed, length)  # as `windows.cut` fills one
+                for window, start in self._starts.items():
+                    if start < end and begin < start + length:
                         alone = replace(
                             self._clip,
-                            samples=min(self._clip.samples, shape.window_samples),
-                            windows=changed[window : window + 1],
+                            samples=min(self._clip.samples, length),
+                            windows=changed[None, start : start + length].copy(),  # of the whole, no more is kept
                         )
                         yield Variant((band, cell, window), alone)
 
@@ -116,28 +124,32 @@ class Occlusion:
         found: npt.NDArray[np.float64] = slope * (self._score.logit - pooled)
         return found
 
-    def _components(self, begin: int, end: int) -> list[Waveform]:
-        """What is between two samples of the part: a waveform as long as the part for each band."""
-        rate = self._manifest.input.sample_rate
+    def _pieces(self, begin: int, end: int) -> tuple[int, npt.NDArray[np.float32]]:
+        """What the part has between two of its samples, by bands: where it begins, and float32 (bands, samples).
+
+        Pieces of neighbours overlap by half a frame; all of them together are the part.
+        """
+        rate, size = self._manifest.input.sample_rate, self._part.size
         frame = round(_FRAME_SECONDS * rate)
         hop = frame // _FRAMES_A_FRAME
+        starts = np.arange(hop - frame, size, hop)
+        centres = starts + frame // 2
+        # Frames belong where their centre is, and those at the ends of the part, to the first or last region there.
+        mine = ((centres >= begin) | (begin == 0)) & ((centres < end) | (end == size))
+        starts = starts[mine]
         taper = np.sqrt(np.hanning(frame + 1)[:-1] / (_FRAMES_A_FRAME / 2)).astype(np.float32)
-        padded = np.pad(self._part, frame)
-        # Of the frames that overlap the passage, those whose centre lies within it.
-        starts = np.arange(0, padded.size - frame + 1, hop)
-        centres = starts - frame // 2
-        last = end if end < self._part.size else padded.size
-        starts = starts[(centres >= (begin if begin > 0 else -frame)) & (centres < last)]
-        spectra = np.fft.rfft(padded[starts[:, None] + np.arange(frame)] * taper)
+        padded = np.pad(self._part[max(0, starts[0]) : starts[-1] + frame], frame)
+        samples = padded[frame + starts[:, None] - max(0, starts[0]) + np.arange(frame)]
+        spectra = np.fft.rfft(samples * taper)
         which = np.digitize(np.fft.rfftfreq(frame, 1 / rate), self.bands_hz[1:-1])
-        found = []
-        for band in range(self.bands_hz.size - 1):
-            frames = np.fft.irfft(np.where(which == band, spectra, 0), frame).astype(np.float32) * taper
-            whole = np.zeros_like(padded)
-            for start, samples in zip(starts, frames, strict=True):
-                whole[start : start + frame] += samples
-            found.append(whole[frame : frame + self._part.size])
-        return found
+        bands = np.arange(self.bands_hz.size - 1)
+        masks = (which == bands[:, None])[:, None, :]
+        frames = np.fft.irfft(spectra * masks, frame).astype(np.float32) * taper  # (bands, frames, samples)
+        found = np.zeros((bands.size, starts[-1] - starts[0] + frame), np.float32)
+        for place, start in enumerate(starts - starts[0]):
+            found[:, start : start + frame] += frames[:, place]
+        at = max(0, int(starts[0]))
+        return at, found[:, at - starts[0] : size - starts[0]]
 
 
 def _mel_edges(highest_hz: float, *, bands: int) -> npt.NDArray[np.float64]:

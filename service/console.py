@@ -17,7 +17,7 @@ _MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
     ".wav": "audio/wav",
     ".ul": "audio/basic",
 }

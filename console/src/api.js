@@ -43,7 +43,8 @@ export function request(method, path, { body, headers = {}, signal, onUpload, on
         return;
       }
       const problem = problemOf(xhr, binary);
-      if (xhr.status === 401 || xhr.status === 403) keyEvents.dispatchEvent(new CustomEvent("needed", { detail: problem }));
+      if (xhr.status === 401 || xhr.status === 403)
+        keyEvents.dispatchEvent(new CustomEvent("needed", { detail: problem }));
       reject(new Refusal(problem));
     };
     if (signal?.aborted) abort();
@@ -59,7 +60,11 @@ function problemOf(xhr, binary) {
   try {
     return JSON.parse(binary ? new TextDecoder().decode(xhr.response) : xhr.responseText);
   } catch {
-    return { code: "no_answer", title: "Something between here and the service answered.", detail: `Status ${xhr.status}.` };
+    return {
+      code: "no_answer",
+      title: "Something between here and the service answered.",
+      detail: `Status ${xhr.status}.`,
+    };
   }
 }
 

@@ -1,6 +1,12 @@
 // The clips of this page: what they are, where they are on their way, and what was said of them.
 
-const RAW_TYPES = { ul: "audio/basic", ulaw: "audio/basic", mulaw: "audio/basic", al: "audio/x-alaw;rate=8000", alaw: "audio/x-alaw;rate=8000" };
+const RAW_TYPES = {
+  ul: "audio/basic",
+  ulaw: "audio/basic",
+  mulaw: "audio/basic",
+  al: "audio/x-alaw;rate=8000",
+  alaw: "audio/x-alaw;rate=8000",
+};
 
 /** The media type of a file. Only headerless audio needs one, and browsers do not know those. */
 export function mediaTypeOf(name, type) {

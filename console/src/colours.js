@@ -1,8 +1,20 @@
 // The colours of a spectrogram, light and dark: 256 steps between stops whose lightness only ever rises or falls.
 
 const STOPS = {
-  light: [[250, 250, 248], [205, 219, 226], [120, 160, 182], [44, 92, 122], [10, 33, 52]],
-  dark: [[18, 22, 26], [24, 58, 78], [48, 112, 134], [132, 182, 178], [244, 240, 206]],
+  light: [
+    [250, 250, 248],
+    [205, 219, 226],
+    [120, 160, 182],
+    [44, 92, 122],
+    [10, 33, 52],
+  ],
+  dark: [
+    [18, 22, 26],
+    [24, 58, 78],
+    [48, 112, 134],
+    [132, 182, 178],
+    [244, 240, 206],
+  ],
 };
 
 export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;

@@ -24,7 +24,12 @@ export function commandCard(item) {
       "p",
       { class: "row" },
       copy,
-      recorded && h("button", { type: "button", class: "small", onclick: () => save(item.blob, item.name) }, "Save the recording"),
+      recorded &&
+        h(
+          "button",
+          { type: "button", class: "small", onclick: () => save(item.blob, item.name) },
+          "Save the recording",
+        ),
       h("a", { href: "docs" }, "The API’s pages"),
     ),
   );

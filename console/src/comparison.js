@@ -10,7 +10,11 @@ import { headline, SYMBOLS } from "./verdict.js";
 export function comparisonCard(item, models) {
   const others = models.named().filter((model) => modelName(model) !== modelName(item.result.model));
   if (others.length === 0) return null;
-  const choice = h("select", { id: "compare-with" }, others.map((model) => h("option", {}, modelName(model))));
+  const choice = h(
+    "select",
+    { id: "compare-with" },
+    others.map((model) => h("option", {}, modelName(model))),
+  );
   const found = h("div", { id: "compared" });
   const button = h("button", { type: "button", id: "compare" }, "Compare");
   button.addEventListener("click", async () => {
@@ -38,7 +42,13 @@ export function comparisonCard(item, models) {
 function compared(one, other, models) {
   const both = [one, other];
   const rate = (value) => (value === null ? "–" : percent(value));
-  const row = (name, value) => h("tr", {}, h("th", { scope: "row" }, name), both.map((result) => h("td", {}, value(result))));
+  const row = (name, value) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, name),
+      both.map((result) => h("td", {}, value(result))),
+    );
   const points = (result) => models.find(result.model)?.operating_points;
   const rows = [
     row("Verdict", (result) => `${SYMBOLS[result.verdict]} ${headline(result, points(result))}`),
@@ -49,7 +59,10 @@ function compared(one, other, models) {
     row("Lowest window", ({ segments }) => number(Math.min(...segments.map(({ score }) => score)))),
   ];
   return [
-    scale(both.map((result) => ({ result, label: modelName(result.model) })), points(one)),
+    scale(
+      both.map((result) => ({ result, label: modelName(result.model) })),
+      points(one),
+    ),
     table("Comparison", ["", ...both.map(({ model }) => modelName(model))], rows),
     h("p", { class: "note" }, "Each model has thresholds of its own: those on the scale are the first’s."),
   ];

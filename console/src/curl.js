@@ -5,7 +5,9 @@ export function curlFor({ path, query, items }, base, { withKey = false } = {}) 
   const url = quoted(new URL(`${path}?${query}`, base).href);
   const key = withKey ? ' -H "Authorization: Bearer $BONAFIDE_KEY"' : "";
   if (path === "batch") {
-    const files = items.map(({ name, mediaType }) => ` \\\n  -F ${quoted(`files=@"${escaped(name)}";type=${mediaType}`)}`);
+    const files = items.map(
+      ({ name, mediaType }) => ` \\\n  -F ${quoted(`files=@"${escaped(name)}";type=${mediaType}`)}`,
+    );
     return `curl -s${key}${files.join("")} \\\n  ${url}`;
   }
   const [{ name, mediaType, address }] = items;

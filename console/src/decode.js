@@ -13,7 +13,11 @@ export async function decodeClip(item) {
       // A codec that this browser does not have.
     }
   }
-  const wav = await request("POST", "waveform", { body: item.blob, headers: { "Content-Type": item.mediaType }, binary: true });
+  const wav = await request("POST", "waveform", {
+    body: item.blob,
+    headers: { "Content-Type": item.mediaType },
+    binary: true,
+  });
   const blob = new Blob([wav], { type: "audio/wav" });
   return { ...(await decoded(blob)), blob, heard: true };
 }

@@ -36,7 +36,11 @@ function inWords(regions) {
   const key = "Hatched regions spoke for spoof, plain ones for bonafide; the stronger, the darker.";
   const limit = "It shows what moved this model, which need not be what an ear would notice.";
   return [
-    h("ol", { class: "regions" }, strongest.map((region) => h("li", {}, regionInWords(region)))),
+    h(
+      "ol",
+      { class: "regions" },
+      strongest.map((region) => h("li", {}, regionInWords(region))),
+    ),
     h("p", { class: "note" }, `${how} ${key} ${limit}`),
   ];
 }

@@ -26,7 +26,11 @@ export function toCsv(items) {
 
 /** Results as the service gave them, by name. */
 export function toJson(items) {
-  return `${JSON.stringify(items.map(({ name, result, problem }) => ({ name, result, problem })), null, 1)}\n`;
+  return `${JSON.stringify(
+    items.map(({ name, result, problem }) => ({ name, result, problem })),
+    null,
+    1,
+  )}\n`;
 }
 
 function cell(value) {

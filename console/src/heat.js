@@ -30,17 +30,41 @@ function axis(top, height, highest) {
 }
 
 function named(channel, width, top) {
-  return label(`channel ${channel}`, { x: width - 6, y: top + 14, "text-anchor": "end", "font-size": 11, fill: "var(--muted)" });
+  return label(`channel ${channel}`, {
+    x: width - 6,
+    y: top + 14,
+    "text-anchor": "end",
+    "font-size": 11,
+    fill: "var(--muted)",
+  });
 }
 
 function label(text, attributes) {
-  return s("text", { "font-size": 10, "font-family": "system-ui, sans-serif", fill: "var(--ink)", "paint-order": "stroke", stroke: "var(--surface)", "stroke-width": 3, ...attributes }, text);
+  return s(
+    "text",
+    {
+      "font-size": 10,
+      "font-family": "system-ui, sans-serif",
+      fill: "var(--ink)",
+      "paint-order": "stroke",
+      stroke: "var(--surface)",
+      "stroke-width": 3,
+      ...attributes,
+    },
+    text,
+  );
 }
 
 /** The regions of an answer, the strongest first: `{ from, to, low, high, effect, letter }`, in s and Hz. */
 export function ranked({ times_seconds: times, bands_hz: bands, effects }) {
   const all = effects.flatMap((row, band) =>
-    row.map((effect, cell) => ({ from: times[cell], to: times[cell + 1], low: bands[band], high: bands[band + 1], effect })),
+    row.map((effect, cell) => ({
+      from: times[cell],
+      to: times[cell + 1],
+      low: bands[band],
+      high: bands[band + 1],
+      effect,
+    })),
   );
   all.sort((one, other) => Math.abs(other.effect) - Math.abs(one.effect));
   return all.map((region, place) => ({ ...region, letter: place < NAMED ? "ABC"[place] : null }));
@@ -68,7 +92,14 @@ function drawRegions(regions, height, highest, duration, width) {
     if (letter) {
       parts.push(
         s("rect", { ...box, fill: "none", stroke: "var(--ink)", "stroke-width": 2 }),
-        label(letter, { x: box.x + box.width / 2, y: box.y + box.height / 2 + 5, "text-anchor": "middle", "font-size": 14, "font-weight": 700, "stroke-width": 4 }),
+        label(letter, {
+          x: box.x + box.width / 2,
+          y: box.y + box.height / 2 + 5,
+          "text-anchor": "middle",
+          "font-size": 14,
+          "font-weight": 700,
+          "stroke-width": 4,
+        }),
       );
     }
   }

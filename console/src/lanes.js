@@ -35,7 +35,12 @@ function laneElement(lane, place, duration) {
   const plot = drawn(LANE, label, (width, height) => drawLane(lane, place, duration, width, height));
   plot.style.display = "block";
   const element = h("div", {}, plot);
-  Object.assign(element.style, { position: "relative", height: `${LANE}px`, borderTop: "1px solid var(--line)", background: "var(--surface)" });
+  Object.assign(element.style, {
+    position: "relative",
+    height: `${LANE}px`,
+    borderTop: "1px solid var(--line)",
+    background: "var(--surface)",
+  });
   return element;
 }
 
@@ -48,19 +53,44 @@ function drawLane({ title, segments, threshold }, place, duration, width, height
   for (const { from, until, score } of tiled(segments)) {
     const below = score < threshold;
     const [top, bottom] = [Math.min(y(score), y(threshold)), Math.max(y(score), y(threshold))];
-    const box = { x: x(from) + 0.5, y: top, width: Math.max(x(until) - x(from) - 1, 1), height: Math.max(bottom - top, 2) };
+    const box = {
+      x: x(from) + 0.5,
+      y: top,
+      width: Math.max(x(until) - x(from) - 1, 1),
+      height: Math.max(bottom - top, 2),
+    };
     parts.push(
       s("rect", { ...box, fill: below ? `url(#${id})` : "var(--bonafide)", opacity: below ? 0.9 : 0.55 }),
-      s("line", { x1: box.x, x2: box.x + box.width, y1: y(score), y2: y(score), stroke: below ? "var(--spoof)" : "var(--bonafide)", "stroke-width": 2.5 }),
+      s("line", {
+        x1: box.x,
+        x2: box.x + box.width,
+        y1: y(score),
+        y2: y(score),
+        stroke: below ? "var(--spoof)" : "var(--bonafide)",
+        "stroke-width": 2.5,
+      }),
     );
     if (box.width > 54) {
       const middle = box.x + box.width / 2;
       const outside = below ? Math.max(y(threshold) - 6, 11) : Math.min(y(threshold) + 14, height - 4);
-      parts.push(text(middle, outside, `${below ? "▼ " : ""}${number(score)}`, { "text-anchor": "middle", fill: "var(--ink)", "font-weight": 600 }));
+      parts.push(
+        text(middle, outside, `${below ? "▼ " : ""}${number(score)}`, {
+          "text-anchor": "middle",
+          fill: "var(--ink)",
+          "font-weight": 600,
+        }),
+      );
     }
   }
   parts.push(
-    s("line", { x1: 0, x2: width, y1: y(threshold), y2: y(threshold), stroke: "var(--ink)", "stroke-dasharray": "4 3" }),
+    s("line", {
+      x1: 0,
+      x2: width,
+      y1: y(threshold),
+      y2: y(threshold),
+      stroke: "var(--ink)",
+      "stroke-dasharray": "4 3",
+    }),
     text(6, 12, title, { fill: "var(--muted)" }),
   );
   return parts;
@@ -69,7 +99,17 @@ function drawLane({ title, segments, threshold }, place, duration, width, height
 function text(x, y, content, attributes) {
   return s(
     "text",
-    { x, y, "font-size": 11, "font-family": "system-ui, sans-serif", "paint-order": "stroke", stroke: "var(--surface)", "stroke-width": 3, "stroke-linejoin": "round", ...attributes },
+    {
+      x,
+      y,
+      "font-size": 11,
+      "font-family": "system-ui, sans-serif",
+      "paint-order": "stroke",
+      stroke: "var(--surface)",
+      "stroke-width": 3,
+      "stroke-linejoin": "round",
+      ...attributes,
+    },
     content,
   );
 }

@@ -27,7 +27,14 @@ export class Listening {
     this.lanes = lanes;
     this.stage = h("div", { class: "stage" });
     this.play = h("button", { type: "button", class: "primary", onclick: () => this.surfer.playPause() }, "Play");
-    this.position = h("input", { type: "range", id: "position", min: 0, max: clip.duration, step: Math.max(clip.duration / 200, 0.01).toFixed(3), value: 0 });
+    this.position = h("input", {
+      type: "range",
+      id: "position",
+      min: 0,
+      max: clip.duration,
+      step: Math.max(clip.duration / 200, 0.01).toFixed(3),
+      value: 0,
+    });
     this.position.addEventListener("input", () => this.surfer.setTime(Number(this.position.value)));
     this.zoom = h("input", { type: "range", id: "zoom", min: 0, max: 400, step: 20, value: 0 });
     this.zoom.addEventListener("input", () => this.surfer.zoom(Number(this.zoom.value)));
@@ -75,9 +82,33 @@ export class Listening {
       plugins: [
         regions,
         new Lanes(this.holder, this.lanes, duration),
-        Spectrogram.create({ container: this.holder, height: SPECTROGRAM, scale: "mel", frequencyMin: 0, frequencyMax: HIGHEST, fftSamples: 512, autoGain: true, rangeDB: 70, splitChannels: channels.length > 1, colorMap: colourMap(isDark() ? "dark" : "light") }),
-        Timeline.create({ height: 18, timeInterval: interval(duration), primaryLabelSpacing: 1, formatTimeCallback: (time) => (duration < 60 ? String(time) : clock(time)), style: { fontSize: "11px", color: colour("muted"), fontFamily: "system-ui, sans-serif" } }),
-        Hover.create({ lineColor: colour("ink"), lineWidth: 1, labelBackground: colour("ink"), labelColor: colour("surface"), labelSize: 12, formatTimeCallback: (time) => this.at(time, "short") }),
+        Spectrogram.create({
+          container: this.holder,
+          height: SPECTROGRAM,
+          scale: "mel",
+          frequencyMin: 0,
+          frequencyMax: HIGHEST,
+          fftSamples: 512,
+          autoGain: true,
+          rangeDB: 70,
+          splitChannels: channels.length > 1,
+          colorMap: colourMap(isDark() ? "dark" : "light"),
+        }),
+        Timeline.create({
+          height: 18,
+          timeInterval: interval(duration),
+          primaryLabelSpacing: 1,
+          formatTimeCallback: (time) => (duration < 60 ? String(time) : clock(time)),
+          style: { fontSize: "11px", color: colour("muted"), fontFamily: "system-ui, sans-serif" },
+        }),
+        Hover.create({
+          lineColor: colour("ink"),
+          lineWidth: 1,
+          labelBackground: colour("ink"),
+          labelColor: colour("surface"),
+          labelSize: 12,
+          formatTimeCallback: (time) => this.at(time, "short"),
+        }),
       ],
     });
     this.surfer.on("play", () => (this.play.textContent = "Pause"));
@@ -100,7 +131,13 @@ export class Listening {
     this.regions = regions;
     this.drawnOverlay?.remove();
     const { channels, duration } = this.clip;
-    this.drawnOverlay = overlay({ channels: channels.length, height: SPECTROGRAM, highest: HIGHEST, duration, regions });
+    this.drawnOverlay = overlay({
+      channels: channels.length,
+      height: SPECTROGRAM,
+      highest: HIGHEST,
+      duration,
+      regions,
+    });
     this.holder.append(this.drawnOverlay);
   }
 
@@ -113,7 +150,14 @@ export class Listening {
     const { channels } = this.clip;
     for (const { channel, segments, threshold } of this.lanes) {
       for (const { start, end } of passages(segments, threshold)) {
-        const region = regions.addRegion({ start, end: Math.min(end, this.clip.duration), drag: false, resize: false, color: "transparent", channelIdx: channels.length > 1 ? channel : -1 });
+        const region = regions.addRegion({
+          start,
+          end: Math.min(end, this.clip.duration),
+          drag: false,
+          resize: false,
+          color: "transparent",
+          channelIdx: channels.length > 1 ? channel : -1,
+        });
         Object.assign(region.element.style, {
           background: "repeating-linear-gradient(135deg, var(--spoof-faint) 0 2px, transparent 2px 9px)",
           borderTop: "3px solid var(--spoof)",

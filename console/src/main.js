@@ -44,14 +44,18 @@ function score(items) {
 clips.addEventListener("selected", ({ detail: item }) => {
   view.show(item);
   if (!item) return;
+  if (item.result && !models.find(item.result.model)) loadModels(); // the service has changed versions
   requestAnimationFrame(() => performance.measure("verdict", { start: item.begun, detail: item.name }));
-  const words = item.result ? headline(item.result, models.find(item.result.model)?.operating_points) : item.problem.title;
+  const words = item.result
+    ? headline(item.result, models.find(item.result.model)?.operating_points)
+    : item.problem.title;
   announce(`${item.name}: ${words}.`);
 });
 
 intake({
   onFiles: (files) => score(files.map((file) => clips.add(file, file.name))),
-  onExample: (blob, name, mediaType, address) => score([clips.add(blob, name, { mediaType, source: "example", address })]),
+  onExample: (blob, name, mediaType, address) =>
+    score([clips.add(blob, name, { mediaType, source: "example", address })]),
   onFailed: announce,
 });
 recorder((blob, name) => score([clips.add(blob, name, { source: "microphone" })]));
@@ -62,6 +66,7 @@ models.addEventListener("changed", () => {
   byId("model").replaceChildren(...models.named().map((model) => h("option", {}, modelName(model))));
   showPoints();
   if (!byId("models").hidden) showView();
+  if (clips.selected?.result) view.know(clips.selected);
 });
 byId("model").addEventListener("change", showPoints);
 byId("operating-point").addEventListener("change", tellPoint);
@@ -72,7 +77,9 @@ function chosenModel() {
 
 function showPoints() {
   const kept = byId("operating-point").value || "balanced";
-  const options = POINTS.filter((name) => chosenModel()?.operating_points[name]).map((name) => h("option", { value: name }, named(name)));
+  const options = POINTS.filter((name) => chosenModel()?.operating_points[name]).map((name) =>
+    h("option", { value: name }, named(name)),
+  );
   byId("operating-point").replaceChildren(...options);
   byId("operating-point").value = kept;
   tellPoint();

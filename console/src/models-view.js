@@ -13,8 +13,16 @@ export function showModels(place, models) {
   place.replaceChildren(
     ...models.all().map((model) => section(model, models)),
     models.all().length === 1
-      ? h("p", { class: "note" }, "One model is loaded. BONAFIDE_MODELS=first,second loads several, and each clip’s result then has a comparison.")
-      : h("p", { class: "note" }, "To compare them on a clip, score it, and see “Compare with another model” below its result."),
+      ? h(
+          "p",
+          { class: "note" },
+          "One model is loaded. BONAFIDE_MODELS=first,second loads several, and each clip’s result then has a comparison.",
+        )
+      : h(
+          "p",
+          { class: "note" },
+          "To compare them on a clip, score it, and see “Compare with another model” below its result.",
+        ),
   );
 }
 
@@ -29,7 +37,12 @@ function section(model, models) {
     try {
       card.innerHTML = prose((await models.detail(model)).card);
       for (const [place, wide] of card.querySelectorAll("table").entries()) {
-        const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table ${place + 1} of the card of ${name}` });
+        const scroll = h("div", {
+          class: "scroll",
+          tabindex: "0",
+          role: "region",
+          "aria-label": `Table ${place + 1} of the card of ${name}`,
+        });
         wide.replaceWith(scroll);
         scroll.append(wide);
       }
@@ -40,11 +53,21 @@ function section(model, models) {
   return h(
     "section",
     { class: "card model", "aria-labelledby": id },
-    h("h2", { id }, name, model.default && h("span", { class: "tag" }, "default"), model.role !== "stable" && h("span", { class: "tag" }, `${model.role}, ${percent(model.share, 0)} of the requests`)),
+    h(
+      "h2",
+      { id },
+      name,
+      model.default && h("span", { class: "tag" }, "default"),
+      model.role !== "stable" &&
+        h("span", { class: "tag" }, `${model.role}, ${percent(model.share, 0)} of the requests`),
+    ),
     terms(facts(model)),
     h("h3", {}, "Operating points"),
     pointTable(name, model.operating_points),
-    detPlot(model.operating_points, rows.filter(({ channel }) => channel === "original")),
+    detPlot(
+      model.operating_points,
+      rows.filter(({ channel }) => channel === "original"),
+    ),
     rows.length > 0 ? h("h3", {}, "Figures at publishing") : null,
     rows.length > 0 ? figureTable(name, rows) : null,
     details,
@@ -63,12 +86,33 @@ const facts = (model) => [
 function pointTable(model, points) {
   const row = (name) => {
     const point = points[name];
-    return h("tr", {}, h("th", { scope: "row" }, named(name)), h("td", { class: "figure" }, number(point.threshold)), h("td", { class: "figure" }, `${percent(point.false_accept_rate)} `, h("span", { class: "note" }, range(point.false_accept_interval))), h("td", { class: "figure" }, `${percent(point.false_reject_rate)} `, h("span", { class: "note" }, range(point.false_reject_interval))));
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, named(name)),
+      h("td", { class: "figure" }, number(point.threshold)),
+      h(
+        "td",
+        { class: "figure" },
+        `${percent(point.false_accept_rate)} `,
+        h("span", { class: "note" }, range(point.false_accept_interval)),
+      ),
+      h(
+        "td",
+        { class: "figure" },
+        `${percent(point.false_reject_rate)} `,
+        h("span", { class: "note" }, range(point.false_reject_interval)),
+      ),
+    );
   };
   return h(
     "div",
     {},
-    table(`Operating points of ${model}`, ["Name", "Threshold", "Spoofs called bonafide", "Bonafide called spoof"], POINTS.map(row)),
+    table(
+      `Operating points of ${model}`,
+      ["Name", "Threshold", "Spoofs called bonafide", "Bonafide called spoof"],
+      POINTS.map(row),
+    ),
     h("p", { class: "note" }, `Measured on ${points.balanced.measured_on}.`),
   );
 }
@@ -82,10 +126,25 @@ function figureTable(model, rows) {
       h("th", { scope: "row" }, `${corpus} ${partition}`),
       h("td", {}, channel === "original" ? "as recorded" : channel),
       h("td", { class: "figure" }, figures.trials?.all ?? "–"),
-      h("td", { class: "figure" }, `${number(figures.eer_percent, 1)} % `, figures.eer_interval_percent ? h("span", { class: "note" }, `${figures.eer_interval_percent.map((end) => end.toFixed(1)).join(" to ")}`) : null),
+      h(
+        "td",
+        { class: "figure" },
+        `${number(figures.eer_percent, 1)} % `,
+        figures.eer_interval_percent
+          ? h("span", { class: "note" }, `${figures.eer_interval_percent.map((end) => end.toFixed(1)).join(" to ")}`)
+          : null,
+      ),
       h("td", { class: "figure" }, typeof figures.cllr === "number" ? number(figures.cllr) : "–"),
-      h("td", { class: "figure" }, balanced ? `${balanced.false_accept_percent.toFixed(0)} / ${balanced.false_reject_percent.toFixed(0)} %` : "–"),
+      h(
+        "td",
+        { class: "figure" },
+        balanced ? `${balanced.false_accept_percent.toFixed(0)} / ${balanced.false_reject_percent.toFixed(0)} %` : "–",
+      ),
     );
   };
-  return table(`Figures of ${model}`, ["Clips", "Channel", "Trials", "EER, 95 %", "Cllr, bits", "False accepts / rejects at balanced"], rows.map(row));
+  return table(
+    `Figures of ${model}`,
+    ["Clips", "Channel", "Trials", "EER, 95 %", "Cllr, bits", "False accepts / rejects at balanced"],
+    rows.map(row),
+  );
 }

@@ -16,6 +16,7 @@ export class ResultView {
   #models;
   #listening = null;
   #shown = null;
+  #words = null;
 
   constructor(place, models) {
     this.#place = place;
@@ -32,13 +33,22 @@ export class ResultView {
       return;
     }
     const known = this.#models.find(item.result.model);
-    const words = h("div", {}, verdictCard(item, known));
-    const listening = h("section", { class: "card", "aria-labelledby": "listen-title" }, listenTitle(), h("p", { class: "note" }, "Reading the clip …"));
-    this.#fill([words, listening, comparisonCard(item, this.#models), commandCard(item)]);
+    this.#words = h("div", {}, verdictCard(item, known));
+    const listening = h(
+      "section",
+      { class: "card", "aria-labelledby": "listen-title" },
+      listenTitle(),
+      h("p", { class: "note" }, "Reading the clip …"),
+    );
+    this.#fill([this.#words, listening, comparisonCard(item, this.#models), commandCard(item)]);
     this.#listen(item, listening);
-    if (known?.policy === undefined && known) {
-      this.#models.policy(known).then(() => this.#shown === item && words.replaceChildren(verdictCard(item, known)));
-    }
+    if (known && known.policy === undefined) this.#models.policy(known).then(() => this.know(item));
+  }
+
+  /** Say it anew, since more is known of the models. */
+  know(item) {
+    const known = this.#models.find(item.result.model);
+    if (this.#shown === item && known) this.#words.replaceChildren(verdictCard(item, known));
   }
 
   #fill(cards) {
@@ -54,8 +64,17 @@ export class ResultView {
       this.#listening = new Listening(clip, lanes);
       const parts = [
         listenTitle(),
-        h("p", { class: "note" }, "From above: waveform, mel spectrogram, the score of each window. ▼ and hatching mark what scores below the threshold, which is the dashed line."),
-        clip.heard && h("p", { class: "note" }, "The browser cannot read this format: what is shown and played is what the model hears of it."),
+        h(
+          "p",
+          { class: "note" },
+          "From above: waveform, mel spectrogram, the score of each window. ▼ and hatching mark what scores below the threshold, which is the dashed line.",
+        ),
+        clip.heard &&
+          h(
+            "p",
+            { class: "note" },
+            "The browser cannot read this format: what is shown and played is what the model hears of it.",
+          ),
         this.#listening.element,
         windowTable(lanes, this.#listening),
         explanation(item, this.#listening),
@@ -63,7 +82,10 @@ export class ResultView {
       place.replaceChildren(...parts.filter(Boolean));
     } catch (error) {
       if (this.#shown !== item) return;
-      place.replaceChildren(listenTitle(), h("p", {}, `The clip cannot be shown here: ${error.problem?.detail ?? error.message}`));
+      place.replaceChildren(
+        listenTitle(),
+        h("p", {}, `The clip cannot be shown here: ${error.problem?.detail ?? error.message}`),
+      );
     }
   }
 }
@@ -96,19 +118,35 @@ function verdictCard(item, known) {
 
 function problemCard({ name, problem }) {
   const request = problem.request_id ? `, request ${problem.request_id}` : "";
-  return card(name, "problem", "It could not be scored", h("p", {}, problem.title), h("p", {}, problem.detail), h("p", { class: "note" }, `Code ${problem.code}${request}`));
+  return card(
+    name,
+    "problem",
+    "It could not be scored",
+    h("p", {}, problem.title),
+    h("p", {}, problem.detail),
+    h("p", { class: "note" }, `Code ${problem.code}${request}`),
+  );
 }
 
 function card(name, kind, title, ...children) {
   const symbol = h("span", { class: "symbol", "aria-hidden": "true" }, SYMBOLS[kind]);
-  return h("section", { class: `card verdict ${kind}`, "aria-labelledby": "verdict-title" }, h("p", { class: "eyebrow" }, name), h("h2", { id: "verdict-title" }, symbol, ` ${title}`), children);
+  return h(
+    "section",
+    { class: `card verdict ${kind}`, "aria-labelledby": "verdict-title" },
+    h("p", { class: "eyebrow" }, name),
+    h("h2", { id: "verdict-title" }, symbol, ` ${title}`),
+    children,
+  );
 }
 
 function facts({ audio, operating_point: point, model, timing_ms: timing }) {
   return [
     ["Speech", `${seconds(audio.speech_seconds)} of ${seconds(audio.duration_seconds)}`],
     ["Sound", `${audio.format}, ${audio.sample_rate_hz} Hz, up to ${hertz(audio.bandwidth_hz)}`],
-    ["Channel", audio.channels > 1 ? `0 and 1, of which ${audio.channel} decides; ${audio.channel_class}` : audio.channel_class],
+    [
+      "Channel",
+      audio.channels > 1 ? `0 and 1, of which ${audio.channel} decides; ${audio.channel_class}` : audio.channel_class,
+    ],
     ["Model", modelName(model)],
     ["Took", `${(timing.decode + timing.queue + timing.infer).toFixed(0)} ms in the service`],
     ["Error rates measured on", point.measured_on ?? "nothing: a threshold of one’s own"],
@@ -134,7 +172,12 @@ function windowTable(lanes, listening) {
   const several = lanes.length > 1;
   const row = (segment, title, threshold) => {
     const { start_seconds: start, end_seconds: end, score } = segment;
-    const play = { type: "button", class: "small", "aria-label": `Play: ${windowInWords(segment, threshold)}`, onclick: () => listening.playPassage(start, end) };
+    const play = {
+      type: "button",
+      class: "small",
+      "aria-label": `Play: ${windowInWords(segment, threshold)}`,
+      onclick: () => listening.playPassage(start, end),
+    };
     return h(
       "tr",
       { class: score < threshold && "low" },
@@ -144,7 +187,9 @@ function windowTable(lanes, listening) {
       h("td", {}, h("button", play, "Play")),
     );
   };
-  const rows = lanes.flatMap(({ title, segments, threshold }) => segments.map((segment) => row(segment, title, threshold)));
+  const rows = lanes.flatMap(({ title, segments, threshold }) =>
+    segments.map((segment) => row(segment, title, threshold)),
+  );
   const head = [...(several ? ["Channel"] : []), "From", "To", "Score", "Against the threshold", "Listen"];
   return h("details", { class: "windows" }, h("summary", {}, "The windows as a table"), table("Windows", head, rows));
 }

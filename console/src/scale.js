@@ -37,8 +37,22 @@ function draw(width, results, thresholds) {
   const applied = thresholds.find((point) => point.applied);
   const parts = [
     s("defs", {}, hatch("scale-hatch", "var(--spoof)")),
-    s("rect", { x: pad, y: AXIS - 10, width: x(applied.threshold) - pad, height: 20, fill: "url(#scale-hatch)", opacity: 0.45 }),
-    s("rect", { x: x(applied.threshold), y: AXIS - 10, width: width - pad - x(applied.threshold), height: 20, fill: "var(--bonafide)", opacity: 0.16 }),
+    s("rect", {
+      x: pad,
+      y: AXIS - 10,
+      width: x(applied.threshold) - pad,
+      height: 20,
+      fill: "url(#scale-hatch)",
+      opacity: 0.45,
+    }),
+    s("rect", {
+      x: x(applied.threshold),
+      y: AXIS - 10,
+      width: width - pad - x(applied.threshold),
+      height: 20,
+      fill: "var(--bonafide)",
+      opacity: 0.16,
+    }),
     s("line", { x1: pad, x2: width - pad, y1: AXIS, y2: AXIS, stroke: "var(--line-strong)" }),
   ];
   for (const tick of [-10, -5, 0, 5, 10]) {
@@ -57,11 +71,30 @@ function draw(width, results, thresholds) {
     const text = `${named(point.name)} ${number(point.threshold)}`;
     const left = place === 0 ? at > 130 : at > width - 130; // of its line: the lowest stands apart from the others
     parts.push(
-      s("line", { x1: at, x2: at, y1: top + 3, y2: AXIS + 10, stroke: point.applied ? "var(--ink)" : "var(--muted)", "stroke-width": point.applied ? 2 : 1, "stroke-dasharray": point.applied ? null : "3 3" }),
-      s("text", { x: at + (left ? -5 : 5), y: top + 4, "text-anchor": left ? "end" : "start", class: point.applied ? "point applied" : "point" }, text),
+      s("line", {
+        x1: at,
+        x2: at,
+        y1: top + 3,
+        y2: AXIS + 10,
+        stroke: point.applied ? "var(--ink)" : "var(--muted)",
+        "stroke-width": point.applied ? 2 : 1,
+        "stroke-dasharray": point.applied ? null : "3 3",
+      }),
+      s(
+        "text",
+        {
+          x: at + (left ? -5 : 5),
+          y: top + 4,
+          "text-anchor": left ? "end" : "start",
+          class: point.applied ? "point applied" : "point",
+        },
+        text,
+      ),
     );
   });
-  results.forEach(({ result, label }, place) => parts.push(...marker(result, label, x, width, AXIS + 30 * place, place)));
+  results.forEach(({ result, label }, place) =>
+    parts.push(...marker(result, label, x, width, AXIS + 30 * place, place)),
+  );
   return parts;
 }
 
@@ -73,9 +106,27 @@ function marker({ score, verdict, segments }, label, x, width, y, place) {
   const said = label ? `${label}, ${number(score)}` : number(score);
   const flipped = at > width - 150;
   return [
-    s("line", { x1: x(lowest), x2: x(highest), y1: y + lift, y2: y + lift, stroke: `var(--${verdict})`, "stroke-width": 5, "stroke-linecap": "round", opacity: 0.55 }),
+    s("line", {
+      x1: x(lowest),
+      x2: x(highest),
+      y1: y + lift,
+      y2: y + lift,
+      stroke: `var(--${verdict})`,
+      "stroke-width": 5,
+      "stroke-linecap": "round",
+      opacity: 0.55,
+    }),
     symbol(verdict, at, y + lift, 8),
-    s("text", { x: at + (flipped ? -13 : 13), y: y + lift + (place === 0 ? -14 : 4), "text-anchor": flipped ? "end" : "start", class: "point applied" }, said),
+    s(
+      "text",
+      {
+        x: at + (flipped ? -13 : 13),
+        y: y + lift + (place === 0 ? -14 : 4),
+        "text-anchor": flipped ? "end" : "start",
+        class: "point applied",
+      },
+      said,
+    ),
   ];
 }
 
@@ -85,8 +136,17 @@ export function symbol(verdict, x, y, r) {
   if (verdict === "bonafide") return s("circle", { cx: x, cy: y, r, ...paint });
   const points =
     verdict === "spoof"
-      ? [[x, y - r], [x + r, y + r * 0.8], [x - r, y + r * 0.8]]
-      : [[x, y - r], [x + r, y], [x, y + r], [x - r, y]];
+      ? [
+          [x, y - r],
+          [x + r, y + r * 0.8],
+          [x - r, y + r * 0.8],
+        ]
+      : [
+          [x, y - r],
+          [x + r, y],
+          [x, y + r],
+          [x - r, y],
+        ];
   return s("polygon", { points: points.map((point) => point.join(",")).join(" "), ...paint });
 }
 

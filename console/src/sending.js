@@ -94,8 +94,13 @@ export class Sender extends EventTarget {
       onText: take,
     });
     take(text);
-    const lost = { code: "no_answer", title: "The answer broke off.", detail: "The service sent no result for this clip." };
-    for (const item of group.filter(({ state }) => state === "sending")) this.#settle(item, { state: "failed", problem: lost });
+    const lost = {
+      code: "no_answer",
+      title: "The answer broke off.",
+      detail: "The service sent no result for this clip.",
+    };
+    for (const item of group.filter(({ state }) => state === "sending"))
+      this.#settle(item, { state: "failed", problem: lost });
   }
 
   #settle(item, values) {

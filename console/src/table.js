@@ -13,10 +13,30 @@ const COLUMNS = [
   { title: "Clip", by: (item) => item.name.toLowerCase() },
   { title: "Verdict", by: (item) => item.result?.verdict ?? "~" },
   { title: "Score", by: (item) => item.result?.score ?? Infinity, show: ({ score }) => number(score) },
-  { title: "Lowest window", by: (item) => (item.result ? lowest(item.result) : Infinity), show: (result) => number(lowest(result)), less: true },
-  { title: "Speech, s", by: (item) => item.result?.audio.speech_seconds ?? Infinity, show: ({ audio }) => number(audio.speech_seconds), less: true },
-  { title: "Length, s", by: (item) => item.result?.audio.duration_seconds ?? Infinity, show: ({ audio }) => number(audio.duration_seconds), less: true },
-  { title: "Class", by: (item) => item.result?.audio.channel_class ?? "~", show: ({ audio }) => audio.channel_class, less: true },
+  {
+    title: "Lowest window",
+    by: (item) => (item.result ? lowest(item.result) : Infinity),
+    show: (result) => number(lowest(result)),
+    less: true,
+  },
+  {
+    title: "Speech, s",
+    by: (item) => item.result?.audio.speech_seconds ?? Infinity,
+    show: ({ audio }) => number(audio.speech_seconds),
+    less: true,
+  },
+  {
+    title: "Length, s",
+    by: (item) => item.result?.audio.duration_seconds ?? Infinity,
+    show: ({ audio }) => number(audio.duration_seconds),
+    less: true,
+  },
+  {
+    title: "Class",
+    by: (item) => item.result?.audio.channel_class ?? "~",
+    show: ({ audio }) => audio.channel_class,
+    less: true,
+  },
 ];
 
 export class ClipTable {
@@ -28,7 +48,17 @@ export class ClipTable {
     this.#clips = clips;
     this.#place = place;
     this.text = h("input", { id: "filter-text", type: "search", placeholder: "part of a name" });
-    this.kind = h("select", { id: "filter-kind" }, ...Object.entries({ all: "all", bonafide: "bonafide", spoof: "spoof", inconclusive: "inconclusive", problem: "not scored" }).map(([value, text]) => h("option", { value }, text)));
+    this.kind = h(
+      "select",
+      { id: "filter-kind" },
+      ...Object.entries({
+        all: "all",
+        bonafide: "bonafide",
+        spoof: "spoof",
+        inconclusive: "inconclusive",
+        problem: "not scored",
+      }).map(([value, text]) => h("option", { value }, text)),
+    );
     this.count = h("p", { class: "note", role: "status" });
     this.head = h("tr");
     this.body = h("tbody");
@@ -42,12 +72,24 @@ export class ClipTable {
         this.text,
         h("label", { for: "filter-kind" }, "Verdict"),
         this.kind,
-        h("button", { type: "button", id: "save-csv", onclick: () => this.#save(toCsv, "text/csv", "csv") }, "Save CSV"),
-        h("button", { type: "button", id: "save-json", onclick: () => this.#save(toJson, "application/json", "json") }, "Save JSON"),
+        h(
+          "button",
+          { type: "button", id: "save-csv", onclick: () => this.#save(toCsv, "text/csv", "csv") },
+          "Save CSV",
+        ),
+        h(
+          "button",
+          { type: "button", id: "save-json", onclick: () => this.#save(toJson, "application/json", "json") },
+          "Save JSON",
+        ),
         h("button", { type: "button", id: "clear", onclick: () => clips.clear() }, "Clear"),
       ),
       this.count,
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of clips" }, h("table", { id: "clips-table" }, h("thead", {}, this.head), this.body)),
+      h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of clips" },
+        h("table", { id: "clips-table" }, h("thead", {}, this.head), this.body),
+      ),
     );
     this.#drawHead();
     let due = false;
@@ -68,7 +110,9 @@ export class ClipTable {
     const text = this.text.value.trim().toLowerCase();
     const kind = this.kind.value;
     const items = this.#clips.items.filter(
-      (item) => item.name.toLowerCase().includes(text) && (kind === "all" || (kind === "problem" ? item.problem : item.result?.verdict === kind)),
+      (item) =>
+        item.name.toLowerCase().includes(text) &&
+        (kind === "all" || (kind === "problem" ? item.problem : item.result?.verdict === kind)),
     );
     const { column, down } = this.#sort;
     if (!column) return items;
@@ -80,7 +124,9 @@ export class ClipTable {
     const { items } = this.#clips;
     this.#place.hidden = items.length < 2;
     const shown = this.shown();
-    const tally = ["spoof", "inconclusive", "bonafide"].map((verdict) => `${items.filter(({ result }) => result?.verdict === verdict).length} ${verdict}`);
+    const tally = ["spoof", "inconclusive", "bonafide"].map(
+      (verdict) => `${items.filter(({ result }) => result?.verdict === verdict).length} ${verdict}`,
+    );
     const failed = items.filter(({ problem }) => problem).length;
     this.count.textContent = `${items.length} clips: ${tally.join(", ")}${failed ? `, ${failed} not scored` : ""}. Shown: ${shown.length}.`;
     this.body.replaceChildren(...shown.map((item) => this.#row(item)));
@@ -99,7 +145,11 @@ export class ClipTable {
         };
         return h(
           "th",
-          { scope: "col", class: column.less ? "less" : null, "aria-sort": sorted ? (this.#sort.down ? "descending" : "ascending") : "none" },
+          {
+            scope: "col",
+            class: column.less ? "less" : null,
+            "aria-sort": sorted ? (this.#sort.down ? "descending" : "ascending") : "none",
+          },
           h("button", { type: "button", onclick: press }, column.title, h("span", { "aria-hidden": "true" }, arrow)),
         );
       }),
@@ -109,15 +159,53 @@ export class ClipTable {
   #row(item) {
     const chosen = this.#clips.selected === item;
     const settled = item.result || item.problem;
-    const name = settled ? h("button", { type: "button", class: "link", "aria-current": chosen ? "true" : null, onclick: () => this.#clips.select(item) }, item.name) : item.name;
+    const name = settled
+      ? h(
+          "button",
+          {
+            type: "button",
+            class: "link",
+            "aria-current": chosen ? "true" : null,
+            onclick: () => this.#clips.select(item),
+          },
+          item.name,
+        )
+      : item.name;
     const first = h("th", { scope: "row" }, name);
     const { result, problem } = item;
     if (problem) {
-      return h("tr", { class: chosen ? "chosen" : null }, first, h("td", { colspan: COLUMNS.length - 1, class: "failed" }, `${SYMBOLS.problem} ${problem.title} `, h("span", { class: "note" }, `${problem.detail} (${problem.code})`)));
+      return h(
+        "tr",
+        { class: chosen ? "chosen" : null },
+        first,
+        h(
+          "td",
+          { colspan: COLUMNS.length - 1, class: "failed" },
+          `${SYMBOLS.problem} ${problem.title} `,
+          h("span", { class: "note" }, `${problem.detail} (${problem.code})`),
+        ),
+      );
     }
-    if (!result) return h("tr", {}, first, h("td", { colspan: COLUMNS.length - 1, class: "note" }, WAITING[item.state]));
-    const verdict = h("td", {}, h("span", { class: `tag ${result.verdict}` }, h("span", { "aria-hidden": "true" }, SYMBOLS[result.verdict]), ` ${SHORT[result.verdict]}`), result.reasons.length > 0 ? h("span", { class: "note" }, ` ${result.reasons.map(named).join(", ")}`) : null);
-    return h("tr", { class: chosen ? "chosen" : null }, first, verdict, ...COLUMNS.slice(2).map(({ show, less }) => h("td", { class: `figure${less ? " less" : ""}` }, show(result))));
+    if (!result)
+      return h("tr", {}, first, h("td", { colspan: COLUMNS.length - 1, class: "note" }, WAITING[item.state]));
+    const verdict = h(
+      "td",
+      {},
+      h(
+        "span",
+        { class: `tag ${result.verdict}` },
+        h("span", { "aria-hidden": "true" }, SYMBOLS[result.verdict]),
+        ` ${SHORT[result.verdict]}`,
+      ),
+      result.reasons.length > 0 ? h("span", { class: "note" }, ` ${result.reasons.map(named).join(", ")}`) : null,
+    );
+    return h(
+      "tr",
+      { class: chosen ? "chosen" : null },
+      first,
+      verdict,
+      ...COLUMNS.slice(2).map(({ show, less }) => h("td", { class: `figure${less ? " less" : ""}` }, show(result))),
+    );
   }
 
   #save(write, type, ending) {

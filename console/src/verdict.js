@@ -21,7 +21,7 @@ const MOST_TIMES = 100; // what a calibration can be trusted to say on voices th
 export function agreement(result, points) {
   if (!points || result.verdict === "inconclusive") return null;
   const others = POINTS.filter((name) => points[name] && name !== result.operating_point.name);
-  const against = others.filter((name) => (result.score >= points[name].threshold) !== (result.verdict === "bonafide"));
+  const against = others.filter((name) => result.score >= points[name].threshold !== (result.verdict === "bonafide"));
   return { others, against };
 }
 
@@ -53,9 +53,10 @@ function comparison({ score, verdict, operating_point: point }, points) {
 
 function strength(score) {
   const ratio = Math.exp(Math.min(Math.abs(score), 20));
-  const kind = score < 0 ? "a spoof than for a person’s own voice" : "a person’s own voice than for a spoof";
+  const kind = score < 0 ? "a spoof as for a person’s own voice" : "a person’s own voice as for a spoof";
   if (ratio < 1.5) return "By itself it hardly says anything: it is about as likely for either.";
-  const times = ratio > MOST_TIMES ? `more than ${MOST_TIMES} times` : `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)} times`;
+  const times =
+    ratio > MOST_TIMES ? `more than ${MOST_TIMES} times` : `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)} times`;
   return `By its calibration, such a score is ${times} as likely for ${kind}. On kinds of attack that the model has not met, that is too sure.`;
 }
 

@@ -9,7 +9,14 @@ export function workBar(sender) {
   const text = h("p", { id: "work-text" });
   place.append(
     text,
-    h("div", { class: "bars" }, h("label", { for: "upload" }, "Sent"), upload, h("label", { for: "scored" }, "Scored"), scored),
+    h(
+      "div",
+      { class: "bars" },
+      h("label", { for: "upload" }, "Sent"),
+      upload,
+      h("label", { for: "scored" }, "Scored"),
+      scored,
+    ),
     h("button", { type: "button", id: "cancel", onclick: () => sender.cancel() }, "Cancel"),
   );
   let shown = 0; // a timer: what is done at once need not flash up
@@ -18,7 +25,8 @@ export function workBar(sender) {
     upload.value = uploaded;
     scored.max = total;
     scored.value = done;
-    text.textContent = total > 1 ? `${done} of ${total} clips scored` : uploaded < 1 ? "Sending the clip" : "Scoring the clip";
+    text.textContent =
+      total > 1 ? `${done} of ${total} clips scored` : uploaded < 1 ? "Sending the clip" : "Scoring the clip";
     shown ||= setTimeout(() => (place.hidden = false), 250);
   });
   sender.addEventListener("ended", () => {

@@ -32,7 +32,10 @@ test("a verdict that other operating points would not give only leans", () => {
 });
 
 test("the rate that concerns the verdict comes first", () => {
-  assert.match(sentences(result(-5), POINTS)[2], /measured: 10\.0 % of bonafide clips were called spoof .*5\.0 to 20\.0 %/);
+  assert.match(
+    sentences(result(-5), POINTS)[2],
+    /measured: 10\.0 % of bonafide clips were called spoof .*5\.0 to 20\.0 %/,
+  );
   assert.match(sentences(result(5), POINTS)[2], /measured: 10\.0 % of spoofs were called bonafide/);
 });
 
@@ -65,10 +68,23 @@ test("passages join neighbouring windows below the threshold", () => {
 });
 
 test("tiles leave no gap and do not overlap", () => {
-  const at = (starts, length) => starts.map((start) => ({ start_seconds: start, end_seconds: start + length, score: 0 }));
+  const at = (starts, length) =>
+    starts.map((start) => ({ start_seconds: start, end_seconds: start + length, score: 0 }));
   const edges = (segments) => tiled(segments).map(({ from, until }) => [from, until]);
-  assert.deepEqual(edges(at([0, 2, 2.25], 2)), [[0, 2], [2, 4], [4, 4.25]]); // side by side, the last moved back
-  assert.deepEqual(edges(at([0, 0.5, 1, 1.25], 1)), [[0, 0.5], [0.5, 1], [1, 1.5], [1.5, 2.25]]); // overlapping
-  assert.deepEqual(edges(at([0, 0.5], 1)), [[0, 1], [1, 1.5]]);
+  assert.deepEqual(edges(at([0, 2, 2.25], 2)), [
+    [0, 2],
+    [2, 4],
+    [4, 4.25],
+  ]); // side by side, the last moved back
+  assert.deepEqual(edges(at([0, 0.5, 1, 1.25], 1)), [
+    [0, 0.5],
+    [0.5, 1],
+    [1, 1.5],
+    [1.5, 2.25],
+  ]); // overlapping
+  assert.deepEqual(edges(at([0, 0.5], 1)), [
+    [0, 1],
+    [1, 1.5],
+  ]);
   assert.deepEqual(edges(at([0.25], 1)), [[0.25, 1.25]]);
 });
