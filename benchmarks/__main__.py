@@ -56,7 +56,7 @@ QUICK = Plan(
     ),
     starts=1,
     load_seconds=0.8,
-    loads_until_seconds=55.0,
+    loads_until_seconds=45.0,
     most_rounds=3,
     batches=(("pcm16", 100),),
     batch_repeats=1,

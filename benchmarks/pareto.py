@@ -8,6 +8,7 @@ second of audio.
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from pydantic import ValidationError
 
 from training.config import Config
 from training.fit import MODEL_FILE, read_history
@@ -101,7 +103,12 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     if hasattr(os, "sched_setaffinity"):  # one core, before TensorFlow counts them
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    points = [measure(run) for run in arguments.runs]
+    points = []
+    for run in arguments.runs:
+        try:
+            points.append(measure(run))
+        except ValidationError:
+            print(f"{run}: left out, since its configuration is of another version", file=sys.stderr)
     for point in sorted(points, key=lambda point: point.cpu_ms):
         mark = "*" if point in front(points) else " "
         print(f"{mark} {point.name}: {100 * point.dev_eer:.1f} %, {point.cpu_ms:.2f} ms, {point.families}")

@@ -24,6 +24,7 @@ _MODULATION_DB = 1.5  # standard deviation of the level; hum and hiss stay below
 _REACH_FRAMES = 4  # consonants this near (128 ms) to a voiced frame count as speech
 _RUMBLE_HZ = 100.0
 _TELEPHONE_HZ = 4_000.0  # half of its sample rate: nothing it carried lies above
+_PIECE_FRAMES = 4_096  # measured at a time, 131 s: the memory of spectra does not follow the length
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +59,56 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
     sample_rate : int
         Hz.
     """
-    power = float(np.mean(np.square(waveform, dtype=np.float64)))
-    level = float(10 * np.log10(power)) if power > 0 else -np.inf
+    piece_samples = _PIECE_FRAMES * _frame_samples(sample_rate)
+    pieces = [
+        _measure(waveform[first : first + piece_samples], sample_rate=sample_rate)
+        for first in range(0, waveform.size, piece_samples)
+    ]
+    power = sum(piece.square for piece in pieces) / waveform.size
+    levels, voiced, tonal = (
+        np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("levels", "voiced", "tonal")
+    )
+    energy = np.sum([piece.energy for piece in pieces], axis=0)
 
-    frames = _frames(waveform, sample_rate=sample_rate)
-    levels = 10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-12)
-    window = np.hanning(frames.shape[1]).astype(np.float32)
-    spectra = np.square(np.abs(np.fft.rfft(frames * window)))
     loud = levels > max(FLOOR_DBFS, float(np.percentile(levels, 95)) - _BELOW_PEAK_DB)
     speech = np.zeros_like(loud)
-    tonal = _tonal(spectra)
     if loud.any() and levels[loud].std() > _MODULATION_DB and tonal[loud].mean() < _TONAL_SHARE_OF_CLIP:
-        voiced = loud & _voiced(spectra, sample_rate=sample_rate) & ~tonal
-        near = np.convolve(voiced, np.ones(2 * _REACH_FRAMES + 1))[_REACH_FRAMES:-_REACH_FRAMES]
+        near = np.convolve(loud & voiced & ~tonal, np.ones(2 * _REACH_FRAMES + 1))[_REACH_FRAMES:-_REACH_FRAMES]
         speech = loud & (near > 0.5)
     return Condition(
         speech=speech,
-        bandwidth_hz=_bandwidth(spectra, sample_rate=sample_rate),
-        above_4khz_db=_above_telephone(spectra, sample_rate=sample_rate),
-        level_dbfs=level,
+        bandwidth_hz=_bandwidth(energy, sample_rate=sample_rate),
+        above_4khz_db=_above_telephone(energy, sample_rate=sample_rate),
+        level_dbfs=float(10 * np.log10(power)) if power > 0 else -np.inf,
     )
 
 
-def _frames(waveform: Waveform, *, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Frames side by side, float32 (frames, frame_samples); zeros complete the last one."""
-    length = round(_FRAME_SECONDS * sample_rate)
-    return np.pad(waveform, (0, -waveform.size % length)).reshape(-1, length)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a stretch of a waveform gives: of it whole, of its frames (frames,) and of its bins (bins,)."""
+
+    square: float  # the sum over samples
+    levels: npt.NDArray[np.float32]  # of frames, dBFS
+    voiced: npt.NDArray[np.bool_]
+    tonal: npt.NDArray[np.bool_]
+    energy: npt.NDArray[np.float64]  # of bins, the sum over frames
+
+
+def _measure(waveform: Waveform, *, sample_rate: int) -> _Piece:
+    length = _frame_samples(sample_rate)
+    frames = np.pad(waveform, (0, -waveform.size % length)).reshape(-1, length)  # side by side; zeros complete the last
+    spectra = np.square(np.abs(np.fft.rfft(frames * np.hanning(length).astype(np.float32))))
+    return _Piece(
+        square=float(np.sum(np.square(waveform, dtype=np.float64))),
+        levels=10 * np.log10(np.mean(np.square(frames), axis=1) + 1e-12),
+        voiced=_voiced(spectra, sample_rate=sample_rate),
+        tonal=_tonal(spectra),
+        energy=spectra.sum(axis=0, dtype=np.float64),
+    )
+
+
+def _frame_samples(sample_rate: int) -> int:
+    return round(_FRAME_SECONDS * sample_rate)
 
 
 def _voiced(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> npt.NDArray[np.bool_]:
@@ -127,20 +152,18 @@ def _tonal(spectra: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     return np.asarray(few > _TONAL_SHARE * spectra.sum(axis=1))
 
 
-def _bandwidth(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> float:
+def _bandwidth(energy: npt.NDArray[np.float64], *, sample_rate: int) -> float:
     """The frequency, in Hz, below which 99.9 % of the energy above 100 Hz lies; 0 for digital silence."""
-    bin_hz = sample_rate / 2 / (spectra.shape[1] - 1)
-    energy = spectra.sum(axis=0, dtype=np.float64)
-    energy[: round(_RUMBLE_HZ / bin_hz)] = 0
-    cumulative = np.cumsum(energy)
+    bin_hz = sample_rate / 2 / (energy.size - 1)
+    rumble = round(_RUMBLE_HZ / bin_hz)
+    cumulative = np.cumsum(np.where(np.arange(energy.size) < rumble, 0, energy))
     if cumulative[-1] <= 0:
         return 0.0
     return float(np.searchsorted(cumulative, 0.999 * cumulative[-1]) * bin_hz)
 
 
-def _above_telephone(spectra: npt.NDArray[np.float32], *, sample_rate: int) -> float:
+def _above_telephone(energy: npt.NDArray[np.float64], *, sample_rate: int) -> float:
     """The energy above a telephone's band, in dB of the whole; from a tenth above, where a resampler has rolled off."""
-    bin_hz = sample_rate / 2 / (spectra.shape[1] - 1)
-    energy = spectra.sum(axis=0, dtype=np.float64)
+    bin_hz = sample_rate / 2 / (energy.size - 1)
     above, whole = energy[round(1.1 * _TELEPHONE_HZ / bin_hz) :].sum(), energy.sum()
     return float(10 * np.log10(above / whole)) if above > 0 else -np.inf

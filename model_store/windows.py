@@ -60,10 +60,11 @@ def _centred(waveform: Waveform) -> Waveform:
 
 def _loud(waveform: Waveform, *, below_db: float) -> tuple[int, int]:
     """First of the loud samples, and the one after the last."""
-    peak = np.abs(waveform).max()
+    peak = max(waveform.max(), -waveform.min())
     if peak == 0:
         return 0, waveform.size
-    power = np.square(waveform / peak)  # of at most 1: the squares of unscaled samples would overflow
+    power = waveform / peak  # at most 1: the squares of unscaled samples would overflow
+    np.square(power, out=power)
     loud = power > np.dot(power, power) / power.sum() * 10 ** (-below_db / 10)
     return int(loud.argmax()), waveform.size - int(loud[::-1].argmax())
 

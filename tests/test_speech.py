@@ -1,8 +1,12 @@
 """Made signals whose nature is known. A signal that is not speech must have none; speech must."""
 
+import dataclasses
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from model_store import speech
 from model_store.speech import Condition, measure
 
 RATE = 16_000
@@ -84,3 +88,30 @@ def test_level() -> None:
 @pytest.mark.parametrize("samples", [1, 100, 511, 512, 513])
 def test_any_length_is_measured(samples: int) -> None:
     assert condition(NOISE[:samples]).speech_seconds == 0
+
+
+def test_a_long_waveform_is_measured_in_pieces_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = np.concatenate([voice(), NOISE * 1e-3, voice(pitch_hz=220.0)])[:-100]
+    whole = condition(signal)
+    monkeypatch.setattr(speech, "_PIECE_FRAMES", 50)
+    parts = condition(signal)
+    assert np.array_equal(parts.speech, whole.speech)
+    assert whole.speech.any()
+    for field in dataclasses.fields(whole)[1:]:
+        assert getattr(parts, field.name) == pytest.approx(getattr(whole, field.name))
+
+
+def test_memory_does_not_follow_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = np.tile(voice(), 20).astype(np.float32)
+
+    def peak_of_its_size() -> float:
+        tracemalloc.start()
+        try:
+            measure(long, sample_rate=RATE)
+            return tracemalloc.get_traced_memory()[1] / long.nbytes
+        finally:
+            tracemalloc.stop()
+
+    assert peak_of_its_size() > 1.5
+    monkeypatch.setattr(speech, "_PIECE_FRAMES", 100)
+    assert peak_of_its_size() < 0.3
