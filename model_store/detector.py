@@ -175,7 +175,8 @@ class Detector:
         """Score what `prepare` made: as `score`."""
         if not clips:
             return []
-        every = np.concatenate([clip.windows for clip in clips])
+        cut = [clip.windows for clip in clips]
+        every = np.concatenate(cut) if len(cut) > 1 else cut[0]  # a long clip is not copied
         pieces = [every[first : first + CALL_WINDOWS] for first in range(0, len(every), CALL_WINDOWS)]
         return self.scores(clips, np.concatenate([self.logits(piece) for piece in pieces]))
 
