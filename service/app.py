@@ -19,6 +19,7 @@ from service.explainer import Explainer
 from service.gate import Gate
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
+from service.priority import give_way
 from service.registry import Registry
 from service.routes import GATED, router
 from service.settings import Settings
@@ -127,8 +128,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _load(app: FastAPI) -> None:
+    def first() -> Registry:
+        give_way()  # and so do the threads that a runtime makes for a model's calls
+        registry: Registry = app.state.catalogue.refresh()
+        return registry
+
     try:
-        registry = await asyncio.to_thread(app.state.catalogue.refresh)
+        registry = await asyncio.to_thread(first)
     except Exception as error:
         # A StoreError is a sentence that says it all; of anything else, the traceback is needed.
         log.critical("cannot start: %s", error, exc_info=None if isinstance(error, StoreError) else error)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from model_store.detector import CALL_WINDOWS, Detector, Prepared, Score
 from service.admission import Place
 from service.lanes import LANES, Lane, Lanes
+from service.priority import give_way
 from service.settle import settle
 from service.telemetry import Telemetry
 
@@ -127,6 +128,7 @@ class Engine:
             raise
 
     def _work(self) -> None:
+        give_way()
         while slices := self._take():
             self._call(slices)
             del slices  # waiting for the next ones, hold no audio

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from service.catalogue import Catalogue
+from service.priority import give_way
 from service.registry import Registry
 from service.telemetry import log
 
 
 class Watcher:
     """Loads what the store asks for beside what serves, and hands it over when it is warm.
-
-    Its thread has no lower priority than others: while it loads it holds the interpreter's lock now and then, and
-    everybody would wait for it.
 
     Parameters
     ----------
@@ -45,6 +43,7 @@ class Watcher:
         self._told.set()
 
     def _work(self) -> None:
+        give_way()
         while True:
             told = self._told.wait(self._seconds or None)
             self._told.clear()

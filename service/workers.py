@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from service.admission import Admission, Place
 from service.lanes import Lane, Lanes
+from service.priority import give_way
 from service.settle import settle
 from service.telemetry import Telemetry
 
@@ -81,6 +82,7 @@ class Workers:
             raise
 
     def _work(self) -> None:
+        give_way()
         while (taken := self._take()) is not None:
             lane, task = taken
             task.run()

@@ -1,6 +1,8 @@
 """The calls that clips share, with detectors that only take notes."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from threading import Event
@@ -13,6 +15,7 @@ import pytest
 from model_store.detector import Detector
 from service.engine import Engine, Scored
 from service.lanes import Lane
+from service.priority import LOWER_BY
 from service.telemetry import Telemetry
 
 
@@ -239,6 +242,20 @@ def test_a_fault_reaches_those_who_asked_and_nobody_else() -> None:
             assert [type(one) for one in found] == [Scored, ArithmeticError, ArithmeticError]
             assert (await ask(engine, detector, [5])).scores == [[10]]
             assert len(detector.calls) == 3  # the rest of what failed is not tried
+
+    within_time(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+def test_its_threads_let_the_event_loop_go_first() -> None:
+    async def scenario() -> None:
+        async with running() as engine:
+            detector = Notes()
+            detector.go_on.set()
+            await ask(engine, detector, [1])
+            [thread] = cast(Any, engine)._threads
+            usual = os.getpriority(os.PRIO_PROCESS, os.getpid())
+            assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == min(19, usual + LOWER_BY)
 
     within_time(scenario())
 
