@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from service import audit_commands, key_commands
+from service import audit_commands, key_commands, memory
 from service.app import create_app, drain
 from service.chain import AuditError
 from service.keys import KeysError
@@ -105,6 +105,7 @@ def main() -> int:
     if args.command is not None:
         return audit_commands.run(args, settings)
     logging.config.dictConfig(log_config(settings.log_level))  # before uvicorn would: what is found wrong is logged
+    memory.settle()
     try:
         app = create_app(settings)
     except (KeysError, AuditError) as error:

@@ -62,7 +62,7 @@ def test_an_answer_that_should_not_be_is_a_finding() -> None:
     assert judged(httpx.Response(404, text="Not Found")) == "404, text/plain; charset=utf-8"
     assert judged(httpx.Response(404), head=True) == ""  # which has no content
     assert judged(httpx.Response(200)) == judged(None) == ""
-    report = Report(10, 0, 1, rss_mb=[100.0, 103.0, 106.0])
+    report = Report(10, 0, 1, 0, rss_mb=[100.0, 103.0, 106.0])
     assert report.growth == pytest.approx(0.06)
     assert report.growth > FLAT
 

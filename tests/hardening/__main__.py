@@ -17,6 +17,7 @@ from tests.hardening.rows import ROWS
 
 SEED = 2019
 PARTS = ["rows", "fuzz", "soak"]
+WARM = 4_000
 
 
 def main() -> int:
@@ -45,7 +46,8 @@ def main() -> int:
                     continue
                 soak = part == "soak"
                 requests = args.requests or (20_000 if soak else 10_000)
-                report = barrage(service, requests=requests, seed=args.seed + soak, whole=0.5 if soak else 0.1)
+                seed, whole = args.seed + soak, 0.5 if soak else 0.1
+                report = barrage(service, requests=requests, seed=seed, whole=whole, warm=WARM)
                 wrong += report.findings
                 wrong += [f"memory grew by {100 * report.growth:.1f} %"] if soak and report.growth > FLAT else []
                 found[part] = dataclasses.asdict(report)

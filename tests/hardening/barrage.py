@@ -17,8 +17,8 @@ from tests.hardening.measure import Watched, misshapen
 
 PATIENCE_SECONDS = 60.0
 CUT_OFF_SECONDS = 1.0  # for what may be less than a request: then the client says that there is no more
-WARM_SHARE = 0.1  # of the requests, before memory counts: libraries, threads' arenas, and graphs come with use
 FLAT = 0.05
+CLIENTS = 4
 ALLOWED_5XX = (503, 504)
 
 
@@ -29,16 +29,16 @@ class Report:
     requests: int
     seed: int
     formats: int
+    warm: int  # requests before those, whose memory does not count: libraries and threads' arenas come with use
     seconds: float = 0.0
     answers: dict[str, int] = field(default_factory=dict)  # by status; "closed": none, to what was cut off
     findings: list[str] = field(default_factory=list)  # answers that there should not have been, by request number
-    rss_mb: list[float] = field(default_factory=list)  # after each tenth
+    rss_mb: list[float] = field(default_factory=list)  # before, and after each tenth
 
     @property
     def growth(self) -> float:
-        """Of resident memory since it was warm, at its most, as a share."""
-        warm = self.rss_mb[0]
-        return max(self.rss_mb) / warm - 1
+        """Of resident memory, at its most, as a share of what it was before."""
+        return max(self.rss_mb) / self.rss_mb[0] - 1
 
     def sentence(self) -> str:
         """All of it in words."""
@@ -48,7 +48,7 @@ class Report:
         )
         return (
             f"Answered: {answers}. {wrong}, and every error had the one shape. Resident memory "
-            f"{self.rss_mb[0]:.0f} MB after a tenth of them, {self.rss_mb[-1]:.0f} MB after all, "
+            f"{self.rss_mb[0]:.0f} MB before, with {self.warm:,} others done, {self.rss_mb[-1]:.0f} MB after, "
             f"{100 * self.growth:+.1f} % at its most, in {self.seconds:.0f} s."
         )
 
@@ -79,13 +79,12 @@ def sent(address: tuple[str, int], request: bytes, *, complete: bool) -> httpx.R
             return None
 
 
-def barrage(service: Watched, *, requests: int, seed: int, whole: float = 0.1, clients: int = 4) -> Report:
-    """Send them, and say what came of it. What takes over a minute to be answered is a finding too."""
+def barrage(service: Watched, *, requests: int, seed: int, whole: float = 0.1, warm: int = 0) -> Report:
+    """Send them, after `warm` others, and say what came of it. What takes over a minute is a finding too."""
     url = service.client.base_url
     address = (url.host, url.port or 80)
-    report = Report(requests, seed, len(fuzz.clips()))
+    report = Report(requests, seed, len(fuzz.clips()), warm)
     answers: Counter[str] = Counter()
-    begun = time.monotonic()
 
     def one(number: int) -> tuple[int, str, str]:
         made, complete = fuzz.request(number, seed=seed, whole=whole)
@@ -100,7 +99,11 @@ def barrage(service: Watched, *, requests: int, seed: int, whole: float = 0.1, c
             return number, status, "no answer to a whole request"
         return number, status, judged(answer, head=made.startswith(b"HEAD "))
 
-    with ThreadPoolExecutor(clients) as pool:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in pool.map(one, range(requests, requests + warm)):
+            pass
+        report.rss_mb.append(round(service.rss_mb(), 1))
+        begun = time.monotonic()
         for numbers in _tenths(requests):
             for number, status, wrong in pool.map(one, numbers):
                 answers[status] += 1
@@ -113,6 +116,6 @@ def barrage(service: Watched, *, requests: int, seed: int, whole: float = 0.1, c
 
 
 def _tenths(requests: int) -> Iterator[range]:
-    step = max(1, round(requests * WARM_SHARE))
+    step = max(1, requests // 10)
     for first in range(0, requests, step):
         yield range(first, min(first + step, requests))

@@ -203,19 +203,48 @@ ELSEWHERE = (
         "overload",
         "`--limit-concurrency` fails the health checks too",
         "429 and Retry-After at once; health and metrics answer",
-        ("test_problems.py::test_a_full_queue_answers_at_once",),
+        (
+            "test_problems.py::test_a_full_queue_answers_at_once",
+            "test_overload.py::test_what_is_refused_is_refused_before_its_body_is_there",
+            "test_overload.py::test_health_and_metrics_do_not_ask_for_a_place",
+            "test_overload.py::test_a_batch_of_hundreds_does_not_stop_single_clips",
+        ),
     ),
     Elsewhere(
-        "a deadline that has passed",
+        "a deadline that has passed, a client that has gone",
         "the work is still done",
-        "504; what still waits is dropped",
-        ("test_problems.py::test_past_the_deadline_is_504",),
+        "504; what still waits is dropped, and the place is free when the work ends",
+        (
+            "test_problems.py::test_past_the_deadline_is_504",
+            "test_overload.py::test_what_waits_past_its_deadline_is_not_scored",
+            "test_engine.py::test_what_nobody_waits_for_is_not_done",
+            "test_admission.py::test_a_place_is_free_when_the_last_that_works_on_it_has_ended",
+        ),
     ),
     Elsewhere(
         "SIGTERM",
         "new connections are refused at once",
         "not ready first, then drained: nothing is lost",
-        ("test_process.py::test_it_serves_logs_drains_and_ends",),
+        (
+            "test_process.py::test_it_serves_logs_drains_and_ends",
+            "test_process.py::test_told_to_stop_under_load_it_loses_nothing",
+        ),
+    ),
+    Elsewhere(
+        "kill -9 under load",
+        "what was in work is lost",
+        "that, and no more",
+        ("test_process.py::test_killed_under_load_it_loses_what_was_in_work_and_no_more",),
+    ),
+    Elsewhere(
+        "another version under load; a store that breaks meanwhile",
+        "",
+        "no request fails, each answer names its version; the last good one serves on, and says so",
+        (
+            "test_switch.py::test_switches_under_load_cost_no_answer",
+            "test_switch.py::test_a_request_keeps_the_version_that_it_came_to",
+            "test_switch.py::test_a_store_that_breaks_is_told_and_serves_on",
+        ),
     ),
     Elsewhere(
         "no valid artifact at the start",

@@ -1,0 +1,25 @@
+"""glibc's malloc, told to keep little of what large clips have left behind.
+
+By itself it takes blocks of up to 32 MB from heaps that it never gives back, of which each few threads have one: a
+process holds the most that it ever needed at once in each, for good. Measured, scoring takes no longer for it.
+"""
+
+import ctypes
+from collections.abc import Callable
+
+# Of malloc.h, and what they are set to here. Once set, they no longer adapt themselves.
+_SETTINGS = {
+    -3: 4 << 20,  # M_MMAP_THRESHOLD, bytes: larger blocks are the system's own, and go back when they are freed
+    -1: 1 << 20,  # M_TRIM_THRESHOLD, bytes: of free memory at a heap's end
+    -8: 2,  # M_ARENA_MAX: heaps
+}
+
+
+def settle() -> bool:
+    """Set them, for the process; whether there is such a malloc. Before threads are started."""
+    try:
+        mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another allocator
+        return False
+    done = [mallopt(setting, value) for setting, value in _SETTINGS.items()]
+    return all(done)
