@@ -108,12 +108,11 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
         )
         memory = {name: server.memory() for name, server in running.items()}
         _say("batches")
-        batches = [
-            rounds.batch(running[name], sent[clip], clips=count, repeats=plan.batch_repeats)
-            for clip, count in plan.batches
-            for name in OURS
-            if name in running
-        ]
+        batches = []
+        for clip, count in plan.batches:
+            for name in [name for name in OURS if name in running]:
+                with servers.alone(running[name], running.values()):
+                    batches.append(rounds.batch(running[name], sent[clip], clips=count, repeats=plan.batch_repeats))
     _say("clips of growing length, and the model alone")
     return Results(
         machine=machine.describe(),

@@ -14,7 +14,7 @@ import httpx
 
 from benchmarks.clips import Clip, multipart
 from benchmarks.load import Outcome
-from benchmarks.servers import Server
+from benchmarks.servers import Server, alone
 
 _LEAST_ROUNDS = 2
 _LOGIT_TOLERANCE = 1e-3
@@ -74,7 +74,9 @@ def interleaved(
                 break
             for case in cases:
                 for name in case.servers:
-                    one_load(servers[name], case, clips, found[case][name], seconds=load_seconds, folder=Path(folder))
+                    with alone(servers[name], servers.values()):
+                        loads = found[case][name]
+                        one_load(servers[name], case, clips, loads, seconds=load_seconds, folder=Path(folder))
     return found
 
 

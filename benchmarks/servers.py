@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,12 @@ class Server:
                 kilobytes = {name: kilobytes[name] + found[name] for name in kilobytes}
         return Memory(rss_mb=kilobytes["Rss"] * 1024 / 1e6, pss_mb=kilobytes["Pss"] * 1024 / 1e6)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes."""
+        for pid in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def _processes(self) -> list[int]:
         """Itself and all below."""
         below: dict[int, list[int]] = {}
@@ -67,6 +73,19 @@ class Server:
         for pid in found:
             found += below.get(pid, [])
         return found
+
+
+@contextmanager
+def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
+    """The others stopped for a while: those that wait by asking again and again, as LitServe's do, take from it."""
+    others = [other for other in among if other is not server]
+    try:
+        for other in others:
+            other.signal(signal.SIGSTOP)
+        yield
+    finally:
+        for other in others:
+            other.signal(signal.SIGCONT)
 
 
 def _stat(pid: int) -> list[str]:

@@ -448,3 +448,24 @@ def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) 
     assert set(found["statuses"]) <= {"200", "429"}
     assert found["statuses"]["200"] > 0
     assert (found["lost"], found["probes_failed"]) == (0, 0)
+
+
+def test_a_server_is_alone_while_it_is_measured() -> None:
+    """One that is idle and yet busy takes nothing then, nor does a process below it, and goes on afterwards."""
+    spins = "import os\nos.fork()\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", spins]) as process:
+        busy, measured = (Server(name, "", pid, 0.0) for name, pid in (("busy", process.pid), ("ours", os.getpid())))
+
+        def taken(seconds: float = 0.3) -> float:
+            before = busy.cpu_seconds()
+            time.sleep(seconds)
+            return busy.cpu_seconds() - before
+
+        try:
+            taken(1.0)
+            with servers.alone(measured, [busy, measured]):
+                time.sleep(0.1)
+                assert taken() <= 0.02
+            assert taken() > 0.05
+        finally:
+            busy.signal(signal.SIGKILL)
