@@ -1,5 +1,6 @@
 """manifest.json: what an artifact is. Nothing else in the project knows the file's keys."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+OpenRate = Annotated[float, Field(gt=0, lt=1)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
 Interval = Annotated[list[Rate], Field(min_length=2, max_length=2, description="95 %: low, high")]
@@ -23,6 +25,13 @@ ONNX_FILE = "model.onnx"
 CARD_FILE = "card.md"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "manifest.sig"
+
+
+METRICS = (
+    "figures at publishing, by corpus, partition and channel. `det_curve`, where it is among them, has "
+    "`false_accept_rate` and `false_reject_rate` over clips as the threshold rises, points to be joined by lines on "
+    "normal deviate scales, and `operating_points`, the place of each one's rates in the two lists"
+)
 
 
 class _Part(BaseModel):
@@ -73,6 +82,29 @@ class OperatingPoint(_Part):
         for interval in (self.false_accept_interval, self.false_reject_interval):
             if interval != sorted(interval):
                 raise ValueError(f"An interval is its low end and its high one. Received: {interval}.")
+        return self
+
+
+class DetCurve(_Part):
+    """Both error rates over clips as the threshold rises, thinned: a DET curve (Martin et al. 1997).
+
+    Lines between the points on normal deviate scales are the curve, to within 0.5 % of either rate where 80 points
+    can say it. No rate is 0 or 1: those have no place on such scales.
+    """
+
+    false_accept_rate: list[OpenRate] = Field(min_length=2, description="never rises")
+    false_reject_rate: list[OpenRate] = Field(min_length=2, description="of the same thresholds; never falls")
+    operating_points: dict[OperatingPointName, int] = Field(description="the place of each one's rates in the lists")
+
+    @model_validator(mode="after")
+    def _monotone(self) -> "DetCurve":
+        accept, reject = self.false_accept_rate, self.false_reject_rate
+        if len(accept) != len(reject):
+            raise ValueError(f"A threshold has two error rates. Received: {len(accept)} and {len(reject)} of them.")
+        if accept != sorted(accept, reverse=True) or reject != sorted(reject):
+            raise ValueError("As a threshold rises, false accepts fall and false rejects rise. Received: others.")
+        if not all(0 <= place < len(accept) for place in self.operating_points.values()):
+            raise ValueError(f"An operating point is one of {len(accept)}. Received: {self.operating_points}.")
         return self
 
 
@@ -138,7 +170,7 @@ class Manifest(_Part):
     probe: Probe
     data: list[Corpus]
     training: dict[str, Any] = Field(description="the whole configuration")
-    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus, partition and channel")
+    metrics: dict[str, Any] = Field(description=METRICS)
 
     @model_validator(mode="after")
     def _files_named(self) -> "Manifest":
@@ -147,6 +179,12 @@ class Manifest(_Part):
                 f"The files are {MODEL_FILE}, {CARD_FILE} and, if there is one, {ONNX_FILE}. "
                 f"Received: {sorted(self.files)}."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _curves_whole(self) -> "Manifest":
+        for curve in _curves(self.metrics):
+            DetCurve.model_validate(curve)
         return self
 
     @property
@@ -158,3 +196,13 @@ class Manifest(_Part):
     def sha256(self) -> str:
         """The hash of the Keras model's file: the identity of what gave a score, in whichever runtime."""
         return self.files[MODEL_FILE]
+
+
+def _curves(figures: object) -> Iterator[object]:
+    """Whatever is called `det_curve`, however deep."""
+    if isinstance(figures, dict):
+        for name, value in figures.items():
+            if name == "det_curve":
+                yield value
+            else:
+                yield from _curves(value)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from model_store.channel_class import ChannelClass
 from model_store.detector import Reason, Verdict
-from model_store.manifest import Interval, Manifest, OperatingPoint
+from model_store.manifest import METRICS, Interval, Manifest, OperatingPoint
 from service.problems import Problem
 
 # Finite: JSON has no other numbers, and pydantic would write null.
@@ -183,7 +183,7 @@ class LoadedModel(_Wire):
     sample_rate_hz: int
     window_seconds: float
     operating_points: dict[str, OperatingPoint]
-    metrics: dict[str, Any] = Field(description="figures at publishing, by corpus, partition and channel")
+    metrics: dict[str, Any] = Field(description=METRICS)
 
 
 StoreState = Annotated[

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from model_store import audio
+from model_store.manifest import DetCurve
 from model_store.signatures import TrustedKeys, make
 from model_store.store import Store, verify
 from tests.made_store import CONFIG, make_corpus
@@ -45,6 +46,10 @@ def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
     assert {"original", "telephone", "gsm"} <= set(manifest.metrics["made"]["dev"])
     assert "A02" in manifest.metrics["made"]["dev"]["telephone"]["attacks"]
     assert set(manifest.metrics["made"]["dev"]["telephone"]["channel_classes"]) == {"coded"}
+    for heard in manifest.metrics["made"]["dev"].values():
+        curve = DetCurve.model_validate(heard["det_curve"])
+        assert set(curve.operating_points) == set(manifest.output.operating_points)
+        assert curve.false_accept_rate[-1] == curve.false_reject_rate[0] == 0.125  # of four clips each, half a clip
     # Thresholds come from attacks that training has not seen, and say so.
     assert "1 attacks not in training" in manifest.output.operating_points["balanced"].measured_on
 

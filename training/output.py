@@ -9,9 +9,10 @@ from model_store import manifest as m
 from model_store.detector import Detector
 from training import calibrate
 from training.corpus import KEYS, Partition, read_partition
+from training.det_curve import det_curve
 from training.score import score_utterances
 from training.summary import summarise
-from training.trials import Trial
+from training.trials import Scores, Trial
 
 # What dev and eval are heard through. The first are fitted on: what a bank's line carries. GSM and Opus at a low rate
 # leave bonafide speech so much less of itself that a line fitted on them too would let spoofs through mu-law.
@@ -62,13 +63,15 @@ def fit_output(output: m.Output, judged: Sequence[Judged]) -> m.Output:
 
 
 def figures_of(logits: list[Trial], output: m.Output) -> dict[str, Any]:
-    """What the manifest keeps of a partition: the summary, and the errors at each operating point.
+    """What the manifest keeps of a partition: the summary, the DET curve, and the errors at each operating point.
 
     These are means over attacks and over speakers, as the operating point's own are, and whether they lie within the
-    intervals that it claims.
+    intervals that it claims. The curve is over clips, as the EER is.
     """
     trials = calibrate.calibrated(logits, output.calibration)
     figures = summarise(trials)
+    thresholds = {name: point.threshold for name, point in output.operating_points.items()}
+    figures["det_curve"] = det_curve(Scores.of(trials), thresholds).model_dump()
     figures["operating_points"] = {}
     for name, point in output.operating_points.items():
         accepts, rejects = calibrate.mean_error_rates(trials, threshold=point.threshold)
