@@ -250,6 +250,33 @@ def test_dark_and_narrow(client: Client, browser: Any, width: int) -> None:
         assert watched.violations() == []
 
 
+def lines(page: Any, place: str) -> list[int]:
+    """Of each line of the first DET plot there, how many points it has."""
+    page.wait_for_selector(f"{place} .det text")
+    plot = page.locator(f"{place} .det").first
+    return [len(line.get_attribute("points").split()) for line in plot.locator("polyline").all()]
+
+
+def test_a_manifest_without_a_curve_has_its_points_drawn(client: Client, browser: Any) -> None:
+    with opened(browser, base(client), color_scheme="dark", viewport={"width": 400, "height": 800}) as watched:
+        page = watched.page
+
+        def without(route: Any) -> None:
+            answer = client.get("/models").json()
+            for model in answer["models"]:
+                for heard in model["metrics"]["made"]["dev"].values():
+                    del heard["det_curve"]
+            route.fulfill(json=answer)
+
+        page.route("**/models", without)
+        page.goto(base(client) + "#models")
+        page.reload()
+        assert lines(page, ".model") == [3]
+        assert "three thresholds alone" in watched.text(".model .legend")
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        assert watched.violations() == []
+
+
 def test_the_models_are_shown_and_compared(client: Client, browser: Any) -> None:
     with opened(browser, base(client)) as watched:
         page = watched.page
@@ -260,6 +287,14 @@ def test_the_models_are_shown_and_compared(client: Client, browser: Any) -> None
         page.wait_for_selector("#compared table")
         other = client.post("/detect?model=other_cnn", content=CLIP).json()
         assert number(other["score"]) in watched.text("#compared")
+        heard = [model["metrics"]["made"]["dev"] for model in client.get("/models").json()["models"]]
+        for channel, words in (("original", "as recorded"), ("gsm", "gsm")):
+            page.select_option("#compared-on", label=f"made dev, {words}")
+            curves = [of[channel]["det_curve"]["false_accept_rate"] for of in heard]
+            assert lines(page, "#compared") == [len(curve) for curve in curves]
+            said = page.get_attribute("#compared .det svg", "aria-label")
+            for name, of in zip(("simple_cnn@1", "other_cnn@1"), heard, strict=True):
+                assert f"{name}: EER {of[channel]['eer_percent']:.1f} %" in said
         page.click("nav >> text=Models")
         page.wait_for_selector(".model")
         assert page.locator(".model").count() == 2
@@ -267,7 +302,11 @@ def test_the_models_are_shown_and_compared(client: Client, browser: Any) -> None
         shown = watched.text(".model")
         assert listed["sha256"] in shown
         assert f"{100 * listed['operating_points']['balanced']['false_accept_rate']:.1f} %" in shown
-        assert page.locator(".det").first.is_visible()
+        assert lines(page, ".model") == [len(heard[0]["original"]["det_curve"]["false_accept_rate"])]
+        assert "three thresholds alone" not in watched.text(".model .legend")
+        said = page.get_attribute(".model .det svg", "aria-label")
+        assert f"made dev, as recorded: EER {heard[0]['original']['eer_percent']:.1f} %" in said
+        assert "balanced: " in said
         page.locator(".model-card summary").first.click()
         page.wait_for_selector(".prose table, .prose h3")
         assert watched.violations() == []

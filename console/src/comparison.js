@@ -1,7 +1,10 @@
 // One clip, two models: the same request with another model's name.
 
 import { Refusal, request } from "./api.js";
+import { detPlot } from "./det.js";
+import { inBoth, lineOf, setName } from "./det-lines.js";
 import { announce, h, table } from "./dom.js";
+import { rowsOf } from "./figures.js";
 import { modelName, named, number, percent } from "./format.js";
 import { scale } from "./scale.js";
 import { headline, SYMBOLS } from "./verdict.js";
@@ -23,7 +26,7 @@ export function comparisonCard(item, models) {
     try {
       const headers = { "Content-Type": item.mediaType };
       const other = JSON.parse(await request("POST", `detect?${query}`, { body: item.blob, headers }));
-      found.replaceChildren(...compared(item.result, other, models));
+      found.replaceChildren(...compared(item.result, other, models).filter(Boolean));
       announce("The comparison is there.");
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -65,5 +68,30 @@ function compared(one, other, models) {
     ),
     table("Comparison", ["", ...both.map(({ model }) => modelName(model))], rows),
     h("p", { class: "note" }, "Each model has thresholds of its own: those on the scale are the first’s."),
+    curves(both.map(({ model }) => models.find(model)).filter(Boolean)),
   ];
+}
+
+/** Both models' error rates on clips that both were evaluated on, or null where there are none. */
+function curves(both) {
+  if (both.length < 2) return null;
+  const pairs = inBoth(...both.map(({ metrics }) => rowsOf(metrics)));
+  if (pairs.length === 0) return null;
+  const choice = h(
+    "select",
+    { id: "compared-on" },
+    pairs.map(([row], place) => h("option", { value: place }, setName(row))),
+  );
+  const plot = h("div", {});
+  const show = () =>
+    plot.replaceChildren(detPlot(pairs[choice.value].map((row, place) => lineOf(row, modelName(both[place])))));
+  choice.addEventListener("change", show);
+  show();
+  return h(
+    "div",
+    {},
+    h("h3", {}, "Error rates on the same clips"),
+    h("div", { class: "row" }, h("label", { for: "compared-on" }, "Clips"), choice),
+    plot,
+  );
 }

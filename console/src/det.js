@@ -1,134 +1,85 @@
-// False accepts against false rejects on normal deviate scales, as DET plots are (Martin et al. 1997): the operating
-// points with their intervals, and what they became on each corpus.
+// False accepts against false rejects at every threshold: a line for each set of clips, or for each model, and the
+// operating points.
 
+import { axes, HEIGHT, shown } from "./det-axes.js";
+import { lineInWords } from "./det-lines.js";
 import { drawn, h, s } from "./dom.js";
-import { probit } from "./figures.js";
-import { named } from "./format.js";
+import { named, percent } from "./format.js";
 import { POINTS } from "./verdict.js";
 
-const TICKS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95];
-const [LOW, HIGH] = [0.003, 0.97];
-const HEIGHT = 380;
+// What tells lines apart besides where they are: none by colour.
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
 const DASHES = ["", "6 3", "2 3", "8 3 2 3", "1 4"];
 
-/** `points` are a manifest's; `rows` are figures.js's. */
-export function detPlot(points, rows) {
-  const lines = rows.map(({ corpus, partition, channel, figures }, place) => ({
-    name: `${corpus} ${partition}, ${channel === "original" ? "as recorded" : channel}`,
+/** `lines` are det-lines.js's; `points` a manifest's operating points, to be drawn with their intervals. */
+export function detPlot(lines, points = null) {
+  const styled = lines.map((line, place) => ({
+    ...line,
     shape: SHAPES[place % SHAPES.length],
-    dash: DASHES[place % DASHES.length],
-    at: POINTS.filter((name) => figures.operating_points?.[name]).map((name) => [
-      figures.operating_points[name].false_accept_percent / 100,
-      figures.operating_points[name].false_reject_percent / 100,
-    ]),
+    dash: DASHES[place % DASHES.length] || null,
   }));
-  const label = `False accepts against false rejects. ${POINTS.map((name) => `${named(name)}: ${(100 * points[name].false_accept_rate).toFixed(1)} % and ${(100 * points[name].false_reject_rate).toFixed(1)} %`).join("; ")}.`;
+  const label = [
+    "False accepts against false rejects",
+    ...lines.map(lineInWords),
+    ...(points ? POINTS.map((name) => inWords(name, points[name])) : []),
+  ].join(". ");
   return h(
     "figure",
     { class: "det" },
-    drawn(HEIGHT, label, (width) => draw(width, points, lines)),
+    drawn(HEIGHT, `${label}.`, (width) => draw(width, styled, points)),
     h(
       "figcaption",
       {},
       h(
-        "p",
-        {},
-        "● with bars: the operating points as measured at publishing, with 95 % intervals for other attacks and speakers. Lines join what the same three thresholds gave on each set of clips. The manifest holds these points, not the whole curve.",
+        "ul",
+        { class: "legend" },
+        styled.map((line) => h("li", {}, swatch(line), h("span", {}, lineInWords(line)))),
       ),
-      h("ul", { class: "legend" }, ...lines.map(({ name, shape, dash }) => h("li", {}, swatch(shape, dash), name))),
+      h("p", {}, caption(lines, points)),
     ),
   );
 }
 
-function draw(width, points, lines) {
-  const box = { left: 52, right: Math.min(width - 12, 52 + 560), top: 12, bottom: HEIGHT - 44 };
-  const share = (rate) => (probit(Math.min(Math.max(rate, LOW), HIGH)) - probit(LOW)) / (probit(HIGH) - probit(LOW));
-  const x = (rate) => box.left + share(rate) * (box.right - box.left);
-  const y = (rate) => box.bottom - share(rate) * (box.bottom - box.top);
-  const parts = TICKS.flatMap((rate) => [
-    s("line", { x1: x(rate), x2: x(rate), y1: box.top, y2: box.bottom, stroke: "var(--line)" }),
-    s("line", { x1: box.left, x2: box.right, y1: y(rate), y2: y(rate), stroke: "var(--line)" }),
-    s("text", { x: x(rate), y: box.bottom + 16, "text-anchor": "middle", class: "tick" }, `${100 * rate}`),
-    s("text", { x: box.left - 6, y: y(rate) + 4, "text-anchor": "end", class: "tick" }, `${100 * rate}`),
-  ]);
-  parts.push(
-    s("line", {
-      x1: x(LOW),
-      y1: y(LOW),
-      x2: x(HIGH),
-      y2: y(HIGH),
-      stroke: "var(--line-strong)",
-      "stroke-dasharray": "2 4",
-    }),
-    s(
-      "text",
-      { x: (box.left + box.right) / 2, y: HEIGHT - 8, "text-anchor": "middle", class: "side" },
-      "spoofs called bonafide, %",
-    ),
-    s(
-      "text",
-      {
-        x: 12,
-        y: (box.top + box.bottom) / 2,
-        "text-anchor": "middle",
-        class: "side",
-        transform: `rotate(-90 12 ${(box.top + box.bottom) / 2})`,
-      },
-      "bonafide called spoof, %",
-    ),
-  );
-  for (const { at, shape, dash } of lines) {
-    const path = at.map(([accept, reject]) => `${x(accept)},${y(reject)}`).join(" ");
-    parts.push(
-      s("polyline", {
-        points: path,
-        fill: "none",
-        stroke: "var(--accent)",
-        "stroke-width": 1.5,
-        "stroke-dasharray": dash || null,
-      }),
-    );
-    parts.push(...at.map(([accept, reject]) => mark(shape, x(accept), y(reject))));
+const inWords = (name, { false_accept_rate: accept, false_reject_rate: reject }) =>
+  `${named(name)}: ${percent(accept)} and ${percent(reject)}`;
+
+function caption(lines, points) {
+  const whole = lines.filter((line) => line.whole).length;
+  const sentences = [
+    whole > 0 &&
+      "A line is every threshold, each clip counting the same: it meets the dotted diagonal at its EER, and is level where the clips are too few to show less.",
+    whole < lines.length &&
+      "A line of three thresholds alone joins their marks, each attack and speaker counting the same: its whole curve was not published.",
+    lines.length > 0 && "Marks on a line, from the right: low friction, balanced, high security.",
+    points &&
+      "● with bars: these as measured at publishing, each attack and speaker counting the same, with 95 % intervals for others.",
+  ];
+  return sentences.filter(Boolean).join(" ");
+}
+
+function draw(width, lines, points) {
+  const { box, x, y, parts, clipped } = axes(width);
+  const place = ([accept, reject]) => [x(shown(accept)), y(shown(reject))];
+  const marks = [];
+  for (const { whole, path, at, shape, dash } of lines) {
+    const through = path.map((rates) => (whole ? [x(rates[0]), y(rates[1])] : place(rates)).join(","));
+    const stroke = { stroke: "var(--accent)", "stroke-width": 1.8, "stroke-dasharray": dash };
+    parts.push(clipped(s("polyline", { points: through.join(" "), fill: "none", ...stroke })));
+    marks.push(at.map((rates) => mark(shape, ...place(rates))));
   }
-  for (const name of POINTS) {
-    const {
-      false_accept_rate: accept,
-      false_accept_interval: across,
-      false_reject_rate: reject,
-      false_reject_interval: up,
-    } = points[name];
-    parts.push(
-      s("line", {
-        x1: x(across[0]),
-        x2: x(across[1]),
-        y1: y(reject),
-        y2: y(reject),
-        stroke: "var(--ink)",
-        opacity: 0.55,
-        "stroke-width": 2,
-      }),
-      s("line", {
-        x1: x(accept),
-        x2: x(accept),
-        y1: y(up[0]),
-        y2: y(up[1]),
-        stroke: "var(--ink)",
-        opacity: 0.55,
-        "stroke-width": 2,
-      }),
-      s("circle", {
-        cx: x(accept),
-        cy: y(reject),
-        r: 6,
-        fill: "var(--ink)",
-        stroke: "var(--surface)",
-        "stroke-width": 2,
-      }),
-      pointName(name, x(accept), y(reject), box.right),
-    );
+  return [...parts, ...marks.flat(), ...(points ? POINTS.flatMap((name) => pointWithBars(name, points[name])) : [])];
+
+  function pointWithBars(name, point) {
+    const [across, up] = [point.false_accept_interval.map(shown).map(x), point.false_reject_interval.map(shown).map(y)];
+    const [left, top] = place([point.false_accept_rate, point.false_reject_rate]);
+    const bar = { stroke: "var(--ink)", opacity: 0.55, "stroke-width": 2 };
+    return [
+      s("line", { x1: across[0], x2: across[1], y1: top, y2: top, ...bar }),
+      s("line", { x1: left, x2: left, y1: up[0], y2: up[1], ...bar }),
+      s("circle", { cx: left, cy: top, r: 6, fill: "var(--ink)", stroke: "var(--surface)", "stroke-width": 2 }),
+      pointName(name, left, top, box.right),
+    ];
   }
-  return parts;
 }
 
 function pointName(name, x, y, right) {
@@ -154,20 +105,12 @@ function mark(shape, x, y) {
   }
 }
 
-function swatch(shape, dash) {
-  const svg = s(
+function swatch({ shape, dash }) {
+  const stroke = { stroke: "var(--accent)", "stroke-width": 1.8, "stroke-dasharray": dash };
+  return s(
     "svg",
-    { width: 34, height: 14, "aria-hidden": "true" },
-    s("line", {
-      x1: 0,
-      x2: 34,
-      y1: 7,
-      y2: 7,
-      stroke: "var(--accent)",
-      "stroke-width": 1.5,
-      "stroke-dasharray": dash || null,
-    }),
-    mark(shape, 17, 7),
+    { width: 46, height: 14, "aria-hidden": "true" },
+    s("line", { x1: 0, x2: 46, y1: 7, y2: 7, ...stroke }),
+    mark(shape, 23, 7),
   );
-  return svg;
 }

@@ -3,6 +3,7 @@
 import MarkdownIt from "markdown-it";
 import { h, table, terms } from "./dom.js";
 import { detPlot } from "./det.js";
+import { lineOf, setName } from "./det-lines.js";
 import { rowsOf } from "./figures.js";
 import { modelName, named, number, percent, range } from "./format.js";
 import { POINTS } from "./verdict.js";
@@ -65,8 +66,8 @@ function section(model, models) {
     h("h3", {}, "Operating points"),
     pointTable(name, model.operating_points),
     detPlot(
+      rows.filter(({ channel }) => channel === "original").map((row) => lineOf(row, setName(row))),
       model.operating_points,
-      rows.filter(({ channel }) => channel === "original"),
     ),
     rows.length > 0 ? h("h3", {}, "Figures at publishing") : null,
     rows.length > 0 ? figureTable(name, rows) : null,
