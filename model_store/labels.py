@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_store.durable import locked, replace_synced
 from model_store.errors import InvalidName, NotFound
-from model_store.store import Store, locked, replace_synced
+from model_store.store import Store
 
 Label = Literal["canary", "shadow"]
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from model_store.errors import StoreError
-from service import console, explain, pages, problems
+from service import console, explain, pages, problems, status
 from service.access import Keyring
 from service.admission import Admission
 from service.audit import Trail
@@ -88,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.draining = False
     app.state.failed = False
     app.include_router(router)
+    app.include_router(status.router)
     app.include_router(explain.router)
     app.include_router(pages.router)
     app.include_router(console.router)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from model_store import occlusion
 from service import problems, schemas
 from service.access import Caller, needs
+from service.asked import AUDIO_PROBLEMS, REQUEST_PROBLEMS, loaded_model
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip
 from service.explainer import Explainer
 from service.registry import Loaded
-from service.routes import AUDIO_PROBLEMS, REQUEST_PROBLEMS, loaded_model
 
 _BODY = {
     "requestBody": {

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from service import console, explain, keys, pages
+from service import console, explain, keys, pages, status
 from service.app import create_app
 from service.routes import router
 from tests.serving import Client, serving, settings
@@ -112,7 +112,9 @@ OPEN = {"/health/live", "/health/ready", "/", "/console/{name}", "/docs"}
 
 def unguarded(app: FastAPI) -> set[str]:
     """Routes without a dependency that asks for a key."""
-    ours = [route for part in (router, explain.router, pages.router, console.router) for route in part.routes]
+    ours = [
+        route for part in (router, status.router, explain.router, pages.router, console.router) for route in part.routes
+    ]
     routes = [route for route in (*app.routes, *ours) if isinstance(route, APIRoute)]
     return {
         route.path
