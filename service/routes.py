@@ -22,7 +22,6 @@ from service.problems import ProblemError
 from service.registry import Loaded, Registry
 
 NDJSON = "application/x-ndjson"
-GATED = frozenset({"/detect"})  # whose requests are one clip, refused before its body is read if need be
 _BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
 AUDIO_PROBLEMS = (
     "unsupported_format",
