@@ -34,6 +34,7 @@ def overload(server: Server, body: Path, *, seconds: float, times: float = _TIME
         can.append(closed(server, body, seconds=max(1.0, seconds / 3)))
     around = list(itertools.pairwise(can))
     best = [(before.answered + after.answered) / 2 for before, after in around]
+    answer_ms = [(before.answer_ms + after.answer_ms) / 2 for before, after in around]
     loop_ms = [(before.loop_ms + after.loop_ms) / 2 for before, after in around]
     arrivals = [each.arrivals for each in found]
     statuses = sorted({status for each in arrivals for status in each.seconds})
@@ -47,6 +48,7 @@ def overload(server: Server, body: Path, *, seconds: float, times: float = _TIME
         "offered": [len(each.late_seconds) / each.elapsed_seconds for each in arrivals],
         "answered": [each.answered for each in found],
         "kept": stats.ratios([each.answered for each in found], best),
+        "answers_share": [each.answers_share(ms) for each, ms in zip(found, answer_ms, strict=True)],
         "refused": refused,
         "refusal_us": [1e3 * each.refusal_ms(ms) for each, ms in zip(found, loop_ms, strict=True)],
         "service_cores": len(os.sched_getaffinity(server.pid)),
@@ -111,9 +113,10 @@ def table(found: dict[str, Any]) -> str:
         f"{', '.join(f'{count} x {status}' for status, count in load['statuses'].items())}; "
         f"{load['unsent']} not sent. "
         f"An answer takes {stats.spread(load['answer_ms']):.2f} ms of CPU time, of which the event loop "
-        f"{stats.spread(load['loop_ms']):.2f}, and a refusal {refusal:.0f} µs: all of them {stats.spread(shares):.1f} % "
-        f"of the cores of the service, {load['service_cores']}. The client took "
-        f"{stats.spread(load['client_cpu_share']):.2f} of a core of its own, and was late by "
+        f"{stats.spread(load['loop_ms']):.2f}, and a refusal {refusal:.0f} µs: refusals took "
+        f"{stats.spread(shares):.1f} % of the cores of the service, {load['service_cores']}, and "
+        f"{100 * stats.spread(load['answers_share']).median:.0f} % of the CPU time that it got went into answers. "
+        f"The client took {stats.spread(load['client_cpu_share']):.2f} of a core of its own, and was late by "
         f"{load['client_late_ms']['p99']:.0f} ms (p99).",
     ]
     return "\n".join(lines)

@@ -30,12 +30,20 @@ class Open:
 
     arrivals: Arrivals
     prober: Prober
-    loop_seconds: float  # CPU time of the event loop
+    cpu_seconds: float  # CPU time of the service
+    loop_seconds: float  # of it, the event loop's
 
     @property
     def answered(self) -> float:
         """Requests answered with 200, a second, while others came."""
         return self.arrivals.answered_in_time / self.arrivals.elapsed_seconds
+
+    def answers_share(self, answer_ms: float) -> float:
+        """Share of the CPU time that went into answers, where one takes so much: what is kept, if time is all it takes.
+
+        Where others use the cores too, this tells more than what was answered.
+        """
+        return answer_ms * len(self.arrivals.seconds.get("200", [])) / (1e3 * self.cpu_seconds)
 
     def refusal_ms(self, loop_ms: float) -> float:
         """CPU time of a refusal: what the event loop took beyond its part in the answers."""
@@ -56,7 +64,7 @@ def closed(server: Server, body: Path, *, seconds: float) -> Closed:
 
 def opened(server: Server, body: Path, *, rate: float, seconds: float) -> Open:
     """Send so many requests a second, answered or not."""
-    loop = server.loop_seconds()
+    cpu, loop = server.cpu_seconds(), server.loop_seconds()
     with Prober(server) as prober:
         arrivals = Arrivals(**clients.outcome("arrivals", server, body, rate=rate, seconds=seconds))
-    return Open(arrivals, prober, server.loop_seconds() - loop)
+    return Open(arrivals, prober, server.cpu_seconds() - cpu, server.loop_seconds() - loop)

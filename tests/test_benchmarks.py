@@ -412,6 +412,7 @@ def _overload(**changes: object) -> dict[str, object]:
         "offered": [1_000.0, 1_100.0],
         "answered": [95.0, 94.0],
         "kept": [0.905, 0.895],
+        "answers_share": [0.95, 0.97],
         "refused": [900.0, 1_000.0],
         "refusal_us": [40.0, 50.0],
         "service_cores": 1,
@@ -447,7 +448,8 @@ def test_promises_under_overload_are_met_or_missed(changes: dict[str, object], m
     assert [place for place, goal in enumerate(overload.goals(found)) if not goal.met] == missed
     said = overload.table(found)
     assert said.count("| missed |") == len(missed)
-    assert "a refusal 45 (40 to 50) µs: all of them 4.3 (3.6 to 5.0) % of the cores of the service, 1." in said
+    assert "a refusal 45 (40 to 50) µs: refusals took 4.3 (3.6 to 5.0) % of the cores" in said
+    assert "96 % of the CPU time that it got went into answers" in said
 
 
 def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) -> None:
@@ -468,8 +470,9 @@ def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) 
 def test_a_refusal_is_what_the_loop_took_beyond_answers() -> None:
     arrivals = Arrivals(seconds={"200": [0.1] * 50, "429": [0.01] * 400}, answered_in_time=40, elapsed_seconds=2.0)
     prober = Prober(Server("ours", "http://none", 0, 0.0))
-    found = Open(arrivals, prober, loop_seconds=0.07)
+    found = Open(arrivals, prober, cpu_seconds=0.54, loop_seconds=0.07)
     assert found.answered == 20.0
+    assert found.answers_share(9.72) == pytest.approx(0.9)
     assert found.refusal_ms(1.0) == pytest.approx(0.05)  # 70 ms, of which 50 answers took 1 ms each
 
 
