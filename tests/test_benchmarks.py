@@ -462,7 +462,7 @@ def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) 
         assert os.sched_getaffinity(0) == cores
         found = overload.overload(server, tmp_path / "clip", seconds=1.0, times=4.0)
     assert set(found["statuses"]) <= {"200", "429"}
-    assert 0 < found["refusal_us"][0] < 1e3 * found["answer_ms"][0]
+    assert all(0 < loop < answer for loop, answer in zip(found["loop_ms"], found["answer_ms"], strict=True))
     assert found["statuses"]["200"] > 0
     assert (found["lost"], found["probes_failed"]) == (0, 0)
 
