@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,11 @@ class Server:
             with suppress(OSError):  # it has ended
                 ticks += sum(int(field) for field in _stat(pid)[11:13])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def loop_seconds(self) -> float:
+        """CPU time so far of its first thread: of our service, the event loop, which takes in, refuses and answers."""
+        nanoseconds = Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text(encoding="ascii").split()[0]
+        return int(nanoseconds) / 1e9
 
     def memory(self) -> Memory:
         """Its memory now."""
@@ -95,14 +100,22 @@ def _stat(pid: int) -> list[str]:
 
 @contextmanager
 def ours(
-    store: Path, model: str, *, log: Path, name: str = "ours", settings: Mapping[str, str] | None = None
+    store: Path,
+    model: str,
+    *,
+    log: Path,
+    name: str = "ours",
+    settings: Mapping[str, str] | None = None,
+    cores: Collection[int] = (),
 ) -> Iterator[Server]:
-    """Our service, in the environment that it ships with."""
+    """Our service, in the environment that it ships with; on these cores alone, if any are named."""
     port = _free_port()
     environment = {"BONAFIDE_PORT": str(port), "BONAFIDE_STORE": str(store), "BONAFIDE_MODELS": model}
     environment |= settings or {}
     command = [sys.executable, "-m", "benchmarks.as_shipped"]
-    with _running(name, command, port=port, ready="/health/ready", environment=environment, log=log) as server:
+    with _running(
+        name, command, port=port, ready="/health/ready", environment=environment, log=log, cores=cores
+    ) as server:
         yield server
 
 
@@ -138,18 +151,26 @@ def mosec(artifact: Path, *, log: Path) -> Iterator[Server]:
 
 @contextmanager
 def _running(
-    name: str, command: list[str], *, port: int, ready: str, environment: dict[str, str], log: Path
+    name: str,
+    command: list[str],
+    *,
+    port: int,
+    ready: str,
+    environment: dict[str, str],
+    log: Path,
+    cores: Collection[int] = (),
 ) -> Iterator[Server]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("BONAFIDE_")}
     with log.open("w", encoding="utf-8") as output:
         begun = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            env=inherited | environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # of its own, to end as a whole
-        )
+        with _on(cores):
+            process = subprocess.Popen(
+                command,
+                env=inherited | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # of its own, to end as a whole
+            )
         try:
             url = f"http://127.0.0.1:{port}"
             _await(process, url + ready, log)
@@ -163,6 +184,17 @@ def _running(
                 process.wait()
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
+
+
+@contextmanager
+def _on(cores: Collection[int]) -> Iterator[None]:
+    """What is started meanwhile stays on these cores, if any are named."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _await(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -84,6 +84,10 @@ class Admission:
         self._telemetry = telemetry
         self._max_clips, self._max_seconds, self._max_batches = max_clips, max_seconds, max_batches
         self._longest_wait = _LONGEST_WAIT * deadline_seconds
+        self.rule = (
+            f"At most {max_clips} clips, or {max_seconds:g} s of audio, are in work or wait, and none for longer than "
+            f"{self._longest_wait:g} s. Received: one more."
+        )
         self._lock = Lock()
         self._rate = Rate(clock)
         self._clips: dict[Lane, int] = {"single": 0, "bulk": 0}
@@ -108,14 +112,18 @@ class Admission:
         ProblemError
             ``overloaded``: there is none, or none that would be reached in time.
         """
+        place = self.try_place(size)
+        if place is None:
+            raise self.overloaded(self.rule)
+        return place
+
+    def try_place(self, size: int) -> Place | None:
+        """The same; None where there is none."""
         seconds = self._estimate(size)
         with self._lock:
             if self._has_room("single", seconds) and self._wait() <= self._longest_wait:
                 return self._take("single", seconds)
-        raise self._overloaded(
-            f"At most {self._max_clips} clips, or {self._max_seconds:g} s of audio, are in work or wait, and none for "
-            f"longer than {self._longest_wait:g} s. Received: one more."
-        )
+        return None
 
     async def bulk_place(self, size: int) -> Place:
         """A place for a batch's clip of so many bytes, as soon as it is its turn."""
@@ -141,7 +149,7 @@ class Admission:
             ``overloaded``
         """
         if self._batches >= self._max_batches:
-            raise self._overloaded(f"At most {self._max_batches} batches are in work. Received: one more.")
+            raise self.overloaded(f"At most {self._max_batches} batches are in work. Received: one more.")
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -164,6 +172,16 @@ class Admission:
         """Whether next to nothing is in work: one clip, whose answer is being made."""
         return self.clips <= 1
 
+    def retry_seconds(self) -> int:
+        """When whoever is refused now may come again."""
+        with self._lock:
+            wait = self._wait()
+        return min(max(1, math.ceil(wait)), _LONGEST_RETRY_SECONDS)
+
+    def overloaded(self, rule: str) -> ProblemError:
+        """The refusal."""
+        return ProblemError("overloaded", rule, headers={"Retry-After": str(self.retry_seconds())})
+
     def change(self, place: Place, *, working: int = 0, seconds: float | None = None, left: bool = False) -> None:
         """Count a thread in or out, a length in place of its estimate, or that nobody waits. For `Place`."""
         with self._lock:
@@ -178,12 +196,6 @@ class Admission:
             if not place.owned and place.working == 0:
                 self._free(place)
             self._show()
-
-    def _overloaded(self, detail: str) -> ProblemError:
-        with self._lock:
-            wait = self._wait()
-        after = min(max(1, math.ceil(wait)), _LONGEST_RETRY_SECONDS)
-        return ProblemError("overloaded", detail, headers={"Retry-After": str(after)})
 
     def _estimate(self, size: int) -> float:
         return min(size / _BYTES_PER_SECOND, self._max_seconds / 2)

@@ -16,12 +16,12 @@ from service.catalogue import Catalogue
 from service.document import document
 from service.engine import Engine
 from service.explainer import Explainer
-from service.gate import Gate
+from service.gate import Gate, Gated
 from service.middleware import BodyBounds, RequestContext
 from service.pipeline import Pipeline
 from service.priority import give_way
 from service.registry import Registry
-from service.routes import GATED, router
+from service.routes import router
 from service.settings import Settings
 from service.shadow import Shadow
 from service.telemetry import Telemetry, log
@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.telemetry = telemetry
     app.state.admission = admission
+    app.state.gate = gate = Gate(admission, telemetry)
     app.state.workers = workers
     app.state.engine = engine
     app.state.trail = Trail.of(settings, telemetry)
@@ -99,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_seconds=settings.body_seconds,
         max_bytes_together=settings.max_bodies_bytes,
     )
-    app.add_middleware(Gate, admission=admission, paths=GATED)
+    app.add_middleware(Gated, gate=gate)
     app.add_middleware(RequestContext, telemetry=telemetry)
     return app
 

@@ -1,20 +1,26 @@
 """Before a clip's body is read: refuse it where there is no place for it, and keep it one for a moment where there is.
 
 A refusal is cheap here and dear after a body has been read and parsed: so ten times what can be scored is refused
-without taking from what is.
+without taking from what is. `service.protocol` asks the gate as soon as it has a request's head, and writes the refusal
+itself: no task, middleware or route sees the request. Of the head only the length of the body counts, so a refusal says
+the same to whoever has a key and to whoever has none.
 """
 
 import asyncio
 import time
+from http import HTTPStatus
 from types import SimpleNamespace
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import problems
 from service.admission import Admission, Place
-from service.problems import ProblemError
-from service.telemetry import log
+from service.middleware import SECURITY_HEADERS
+from service.telemetry import Telemetry, log
 
+ROUTE = "/detect"  # whose requests are one clip
+_CODE = "overloaded"
 _KEPT_SECONDS = 0.25  # for a body on its way; a slower one finds a place when it is there, or does not
 _LOG_SECONDS = 10.0
 
@@ -43,38 +49,45 @@ class Reservation:
 
 
 class Gate:
-    """The middleware. It answers by raising, so `RequestContext` has to be around it."""
+    """Keeps places, and has the answer of whoever gets none made ahead: all but id, date and wait."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, paths: frozenset[str]) -> None:
-        self.app = app
+    def __init__(self, admission: Admission, telemetry: Telemetry) -> None:
         self.admission = admission
-        self.paths = paths
+        status, _ = problems.CODES[_CODE]
+        self._count = telemetry.errors.labels(_CODE)
+        self._seconds = telemetry.requests.labels(ROUTE, str(status))
+        self._body = problems.problem(_CODE, admission.rule, request_id="").model_dump_json().encode()
+        fixed = {"Content-Type": problems.MEDIA_TYPE, **SECURITY_HEADERS}
+        lines = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            *(f"{name}: {value}" for name, value in fixed.items()),
+        ]
+        self._head = "".join(f"{line}\r\n" for line in lines).encode()
         self._refused, self._log_at = 0, 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self.paths:
-            await self.app(scope, receive, send)
-            return
-        declared = Headers(scope=scope).get("content-length", "")
-        try:
-            reservation = Reservation(self.admission.place(int(declared) if declared.isdecimal() else 0))
-        except ProblemError:
-            scope["route"] = SimpleNamespace(path=scope["path"])  # nothing will look for it
-            scope["unlogged"] = True
-            self._log()
-            raise
-        scope["reservation"] = reservation
+    def reserve(self, declared: str) -> Reservation | None:
+        """A place for a body of the declared length; None where there is none."""
+        place = self.admission.try_place(int(declared) if declared.isdecimal() else 0)
+        if place is not None:
+            return Reservation(place)
+        self._log()
+        return None
 
-        async def receive_all() -> Message:
-            message = await receive()
-            if not message.get("more_body", False):
-                reservation.arrived()
-            return message
-
-        try:
-            await self.app(scope, receive_all, send)
-        finally:
-            reservation.give_up()
+    def refusal(self, request_id: str, *, usual: bytes, close: bool) -> bytes:
+        """The refusal as HTTP, with the usual headers of the server; counted as if a route had given it."""
+        self._count.inc()
+        self._seconds.observe(0.0)  # from the head's last byte on, it is some microseconds
+        return b"%b%bRetry-After: %d\r\nContent-Length: %d\r\nX-Request-ID: %b\r\n%b\r\n%b%b%b" % (
+            self._head,
+            usual,
+            self.admission.retry_seconds(),
+            len(self._body) + len(request_id),
+            request_id.encode(),
+            b"Connection: close\r\n" if close else b"",
+            self._body[:-2],
+            request_id.encode(),
+            self._body[-2:],
+        )
 
     def _log(self) -> None:
         """A line now and then: one for each would cost more than the refusal."""
@@ -83,3 +96,37 @@ class Gate:
         if now >= self._log_at:
             log.warning("clips are refused: all places are taken", extra={"refused": self._refused})
             self._refused, self._log_at = 0, now + _LOG_SECONDS
+
+
+class Gated:
+    """The middleware, for requests that the protocol let through, with a place or unasked. It answers by raising, so
+    `RequestContext` has to be around it.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self.app = app
+        self.gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != ROUTE:
+            await self.app(scope, receive, send)
+            return
+        reservation: Reservation | None = scope.get("reservation")
+        if reservation is None:
+            reservation = self.gate.reserve(Headers(scope=scope).get("content-length", ""))
+        if reservation is None:
+            scope["route"] = SimpleNamespace(path=ROUTE)  # nothing will look for it
+            scope["unlogged"] = True
+            raise self.gate.admission.overloaded(self.gate.admission.rule)
+        scope["reservation"] = kept = reservation
+
+        async def receive_all() -> Message:
+            message = await receive()
+            if not message.get("more_body", False):
+                kept.arrived()
+            return message
+
+        try:
+            await self.app(scope, receive_all, send)
+        finally:
+            kept.give_up()

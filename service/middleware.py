@@ -30,6 +30,11 @@ SECURITY_HEADERS = {
 _CLIENT_GONE = 499  # nginx's number, in logs and metrics alone: nobody is there to be answered
 
 
+def request_id(given: str) -> str:
+    """The id that a client gave its request, if it is one, or a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else str(ULID())
+
+
 class RequestContext:
     """Give a request its id and, when it is answered, a log line and a latency; answer what nobody else did."""
 
@@ -43,8 +48,7 @@ class RequestContext:
             return
         begun = time.perf_counter()
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        scope["request_id"] = given if _REQUEST_ID.fullmatch(given) else str(ULID())
+        scope["request_id"] = request_id(headers.get("x-request-id", ""))
         scope["log"] = {}
         status, started, foreign = 500, False, False
 

@@ -20,7 +20,6 @@ from service.pipeline import Pipeline
 from service.registry import Loaded
 
 NDJSON = "application/x-ndjson"
-GATED = frozenset({"/detect"})  # whose requests are one clip, refused before its body is read if need be
 _BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
 
 T = TypeVar("T")

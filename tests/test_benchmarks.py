@@ -39,6 +39,8 @@ from benchmarks.arrivals import Arrivals, arrive
 from benchmarks.as_shipped import HIDDEN
 from benchmarks.cost import Costs, Length
 from benchmarks.obvious import ObviousDetector
+from benchmarks.phases import Open
+from benchmarks.prober import Prober
 from benchmarks.results import Results, Start
 from benchmarks.rounds import Batch, Case, Loads
 from benchmarks.servers import Memory, Server
@@ -404,9 +406,17 @@ def test_arrivals_come_at_their_times_whatever_is_answered(fault: bool) -> None:
 def _overload(**changes: object) -> dict[str, object]:
     percentiles = {"p50": 1.0, "p99": 5.0, "max": 900.0}
     load_ = {
-        "capacity": [100.0, 110.0],
-        "offered": 1_000.0,
-        "answered": 95.0,
+        "capacity": [100.0, 110.0, 100.0],
+        "answer_ms": [10.0, 11.0, 10.0],
+        "loop_ms": [1.0, 1.0, 1.0],
+        "offered": [1_000.0, 1_100.0],
+        "answered": [95.0, 94.0],
+        "kept": [0.905, 0.895],
+        "answers_share": [0.95, 0.97],
+        "refused": [900.0, 1_000.0],
+        "refusal_us": [40.0, 50.0],
+        "service_cores": 1,
+        "client_cpu_share": [0.3, 0.3],
         "statuses": {"200": 950, "429": 9_050},
         "lost": 0,
         "unsent": 0,
@@ -424,7 +434,7 @@ def _overload(**changes: object) -> dict[str, object]:
     ("changes", "missed"),
     [
         ({}, []),
-        ({"answered": 94.0}, [3]),
+        ({"kept": [0.905, 0.893]}, [3]),
         ({"statuses": {"200": 950, "429": 9_049, "500": 1}}, [0]),
         ({"lost": 1}, [0]),
         ({"shed_ms": {"p50": 1.0, "p99": 101.0, "max": 102.0}}, [1]),
@@ -436,18 +446,34 @@ def _overload(**changes: object) -> dict[str, object]:
 def test_promises_under_overload_are_met_or_missed(changes: dict[str, object], missed: list[int]) -> None:
     found = _overload(**changes)
     assert [place for place, goal in enumerate(overload.goals(found)) if not goal.met] == missed
-    assert overload.table(found).count("| missed |") == len(missed)
+    said = overload.table(found)
+    assert said.count("| missed |") == len(missed)
+    assert "a refusal 45 (40 to 50) µs: refusals took 4.3 (3.6 to 5.0) % of the cores" in said
+    assert "96 % of the CPU time that it got went into answers" in said
 
 
 def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) -> None:
     """A short run, of a small model, on whatever machine: how fast it is is not asked."""
     (tmp_path / "clip").write_bytes(clips.encoded(seconds=2.0)["ulaw"].data)
     settings = {"BONAFIDE_RUNTIME": "onnx", "BONAFIDE_MAX_QUEUE_CLIPS": "20", "BONAFIDE_DEADLINE_SECONDS": "60"}
-    with servers.ours(store, "simple_cnn", log=tmp_path / "log", settings=settings) as server:
+    cores = os.sched_getaffinity(0)
+    with servers.ours(store, "simple_cnn", log=tmp_path / "log", settings=settings, cores={min(cores)}) as server:
+        assert os.sched_getaffinity(server.pid) == {min(cores)}
+        assert os.sched_getaffinity(0) == cores
         found = overload.overload(server, tmp_path / "clip", seconds=1.0, times=4.0)
     assert set(found["statuses"]) <= {"200", "429"}
+    assert all(0 < loop < answer for loop, answer in zip(found["loop_ms"], found["answer_ms"], strict=True))
     assert found["statuses"]["200"] > 0
     assert (found["lost"], found["probes_failed"]) == (0, 0)
+
+
+def test_a_refusal_is_what_the_loop_took_beyond_answers() -> None:
+    arrivals = Arrivals(seconds={"200": [0.1] * 50, "429": [0.01] * 400}, answered_in_time=40, elapsed_seconds=2.0)
+    prober = Prober(Server("ours", "http://none", 0, 0.0))
+    found = Open(arrivals, prober, cpu_seconds=0.54, loop_seconds=0.07)
+    assert found.answered == 20.0
+    assert found.answers_share(9.72) == pytest.approx(0.9)
+    assert found.refusal_ms(1.0) == pytest.approx(0.05)  # 70 ms, of which 50 answers took 1 ms each
 
 
 def test_a_server_is_alone_while_it_is_measured() -> None:

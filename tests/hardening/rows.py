@@ -206,6 +206,7 @@ ELSEWHERE = (
         (
             "test_problems.py::test_a_full_queue_answers_at_once",
             "test_overload.py::test_what_is_refused_is_refused_before_its_body_is_there",
+            "test_refusals.py::test_who_is_still_sending_sees_the_refusal_and_may_go_on",
             "test_overload.py::test_health_and_metrics_do_not_ask_for_a_place",
             "test_overload.py::test_a_batch_of_hundreds_does_not_stop_single_clips",
         ),
