@@ -101,6 +101,24 @@ def test_a_long_waveform_is_measured_in_pieces_and_gives_the_same(monkeypatch: p
         assert getattr(parts, field.name) == pytest.approx(getattr(whole, field.name))
 
 
+def test_single_precision_finds_what_double_does() -> None:
+    mixture = np.concatenate([voice(), NOISE, BROWN * 1e-2, voice(pitch_hz=220.0) + 0.02 * NOISE])
+    for gain in (1.0, 1e-3, 2.0**30):
+        signal = (gain * mixture).astype(np.float32)
+        frames = signal.reshape(-1, 512).astype(np.float64)
+        spectra = np.square(np.abs(np.fft.rfft(frames * np.hanning(512))))
+        piece = speech._measure(signal, sample_rate=RATE)
+        assert piece.energy == pytest.approx(spectra.sum(axis=0), rel=1e-5)
+        assert piece.levels == pytest.approx(10 * np.log10(np.square(frames).mean(axis=1) + 1e-12), abs=1e-4)
+        assert piece.square == pytest.approx(np.square(frames).sum(), rel=1e-6)
+        correlation = np.fft.irfft(spectra * np.square(np.abs(1 - 0.97 * np.exp(-1j * np.linspace(0, np.pi, 257)))))
+        own = np.fft.irfft(np.square(np.abs(np.fft.rfft(np.hanning(512)))))
+        lags = slice(40, 230)  # 400 to 70 Hz
+        peak = (correlation[:, lags] / correlation[:, :1] / (own[lags] / own[0])).max(axis=1)
+        assert np.array_equal(piece.voiced, peak > 0.45)
+        assert 0.1 < piece.voiced.mean() < 0.9
+
+
 def test_memory_does_not_follow_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
     long = np.tile(voice(), 20).astype(np.float32)
 
