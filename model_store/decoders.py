@@ -25,7 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from model_store import plain_wav
 from model_store.errors import EmptyAudio, Undecodable, UnsupportedFormat
+from model_store.plain_wav import PlainWav
 
 if TYPE_CHECKING:
     from av import AudioCodecContext, AudioFrame, AudioStream, Packet
@@ -204,14 +206,27 @@ def _headerless(data: bytes, *, encoding: str, sample_rate: int, channels: int) 
     if len(data) % frame_bytes:
         rule = f"Headerless audio is whole frames of {frame_bytes} bytes"
         raise Undecodable(f"{rule}. Received: {len(data):,} bytes.")
+    codes = np.frombuffer(data, dtype).reshape(-1, channels)
+    yield Stream(encoding, sample_rate, channels, len(codes), _codes_blocks(codes, encoding))
 
-    def blocks() -> Iterator[Block]:
-        frames: npt.NDArray[Any] = np.frombuffer(data, dtype).reshape(-1, channels)
-        for start in range(0, len(frames), BLOCK_FRAMES):
-            block = frames[start : start + BLOCK_FRAMES]
-            yield (block / 2**15).astype(np.float32) if encoding == "PCM_16" else _g711(encoding)[block]
 
-    yield Stream(encoding, sample_rate, channels, len(data) // frame_bytes, blocks())
+def _wav(data: bytes) -> AbstractContextManager[Stream]:
+    plain = plain_wav.parse(data)
+    return _libsndfile(data) if plain is None else _plain_wav(data, plain)
+
+
+@contextmanager
+def _plain_wav(data: bytes, plain: PlainWav) -> Iterator[Stream]:
+    dtype = np.dtype("<i2" if plain.encoding == "PCM_16" else np.uint8)
+    samples = np.frombuffer(data, dtype, count=plain.size // dtype.itemsize, offset=plain.first)
+    codes = samples.reshape(-1, plain.channels)
+    yield Stream(plain.encoding, plain.sample_rate, plain.channels, len(codes), _codes_blocks(codes, plain.encoding))
+
+
+def _codes_blocks(codes: npt.NDArray[Any], encoding: str) -> Iterator[Block]:
+    for start in range(0, len(codes), BLOCK_FRAMES):
+        block = codes[start : start + BLOCK_FRAMES]
+        yield block * np.float32(2**-15) if encoding == "PCM_16" else _g711(encoding).take(block)
 
 
 @cache
@@ -232,7 +247,7 @@ def _g711(law: str) -> Waveform:
 # The formats: a new one is one row. ---------------------------------------------------------------------------
 
 FORMATS: dict[str, tuple[bytes, tuple[Decoder, ...]]] = {  # container -> its first bytes, decoders in order
-    "WAV": (rb"RIFF....WAVE|RIFX....WAVE|RF64....WAVE", (_libsndfile, partial(_ffmpeg, demuxer="wav"))),
+    "WAV": (rb"RIFF....WAVE|RIFX....WAVE|RF64....WAVE", (_wav, partial(_ffmpeg, demuxer="wav"))),
     "FLAC": (rb"fLaC", (_libsndfile, partial(_ffmpeg, demuxer="flac"))),
     "OGG": (rb"OggS", (_libsndfile, partial(_ffmpeg, demuxer="ogg"))),
     "AU": (rb"\.snd", (_libsndfile,)),
