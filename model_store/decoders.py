@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Waveform = npt.NDArray[np.float32]  # (n,), mono, nominally in [-1, 1]
 Block = npt.NDArray[np.float32]  # (frames, channels)
 
-BLOCK_FRAMES = 2**13  # decoded at a time: what malloc recycles; buffers over 128 KiB cost page faults each time
+BLOCK_FRAMES = 2**15  # decoded at a time: few enough that memory stays small, and enough for calls to cost little
 FFMPEG_LARGEST_ALLOCATION = 2**24  # bytes: else the packet index of 26 KB of MP4 grows to gigabytes
 FFMPEG_BARREN_PACKETS = 100  # in a row without a sample, before the rest is given up
 FFMPEG_CODECS = (  # of its hundreds, those that may run

@@ -17,6 +17,7 @@ _PITCH_HZ = (70.0, 400.0)
 _PERIODICITY = 0.45  # of the normalised autocorrelation; white noise stays below 0.35
 _TONAL_BINS = 0.03  # of the spectrum's bins: a pair of dialling tones fits in them
 _TONAL_SHARE = 0.97  # of a frame's energy
+_CAPPED_SHARE = 0.08  # of a frame's energy, shared out as the cap of a few bins: any gives the same answer
 _TONAL_SHARE_OF_CLIP = 0.75  # of its loud frames
 FLOOR_DBFS = -85.0  # below, a frame or a clip is silence: near the rounding noise of 16 bits
 _BELOW_PEAK_DB = 35.0  # of level within a clip that speech may span
@@ -166,8 +167,14 @@ def _lags(frame_samples: int, sample_rate: int) -> tuple[npt.NDArray[np.float32]
 def _tonal(spectra: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Whether nearly all of each frame's energy is in a few bins, as in the tones of a telephone network."""
     count = max(1, round(_TONAL_BINS * spectra.shape[1]))
-    few = np.partition(spectra, -count, axis=1)[:, -count:].sum(axis=1)
-    return np.asarray(few > _TONAL_SHARE * spectra.sum(axis=1))
+    whole = spectra.sum(axis=1)
+    # Most frames show without sorting: whichever few bins are the largest, with each bin capped they hold at most
+    # `_CAPPED_SHARE`, and what is left beside that is too much.
+    capped = np.minimum(spectra, (_CAPPED_SHARE / count * whole)[:, None]).sum(axis=1)
+    tonal = capped <= (1 - _TONAL_SHARE + _CAPPED_SHARE) * whole
+    few = np.partition(spectra[tonal], -count, axis=1)[:, -count:].sum(axis=1)
+    tonal[tonal] = few > _TONAL_SHARE * whole[tonal]
+    return np.asarray(tonal)
 
 
 def _bandwidth(energy: npt.NDArray[np.float64], *, sample_rate: int) -> float:

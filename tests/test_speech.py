@@ -119,6 +119,20 @@ def test_single_precision_finds_what_double_does() -> None:
         assert 0.1 < piece.voiced.mean() < 0.9
 
 
+def test_frames_that_are_not_sorted_are_none_that_sorting_would_find() -> None:
+    rng = np.random.default_rng(0)
+    steepness = np.linspace(0, 6, 4_000)[:, None]  # from white to nearly all in one bin
+    spectra = (
+        rng.random((4_000, 257)) ** 9
+        * np.exp(-steepness * rng.permuted(np.arange(257) / 24 * np.ones((4_000, 1)), axis=1))
+    ).astype(np.float32)
+    spectra[:3] = 0
+    by_size = np.sort(spectra, axis=1)[:, ::-1]
+    expected = by_size[:, :8].sum(axis=1) > 0.97 * spectra.sum(axis=1)
+    assert np.array_equal(speech._tonal(spectra), expected)
+    assert 0.1 < expected.mean() < 0.9
+
+
 def test_memory_does_not_follow_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
     long = np.tile(voice(), 20).astype(np.float32)
 
