@@ -1,5 +1,6 @@
 """What a request asks for: of which model, and how it is to be answered. And the problems that asking may have."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request
@@ -44,32 +45,35 @@ async def loaded_registry(request: Request) -> Registry:
     return registry
 
 
+ModelName = Annotated[
+    str | None,
+    Query(
+        description="family, of which a canary may answer a share; family@version, family@stable or family@canary, "
+        "of those in /models; by default the first of all"
+    ),
+]
+
+
 async def loaded_model(
-    request: Request,
-    registry: Annotated[Registry, Depends(loaded_registry)],
-    model: Annotated[
-        str | None,
-        Query(
-            description="family, of which a canary may answer a share; family@version, family@stable or family@canary, "
-            "of those in /models; by default the first of all"
-        ),
-    ] = None,
+    request: Request, registry: Annotated[Registry, Depends(loaded_registry)], model: ModelName = None
 ) -> Loaded:
     """The model that a request names."""
     return registry.get(model, request_id=request.scope["request_id"])
 
 
-async def shadow_model(
-    request: Request,
-    registry: Annotated[Registry, Depends(loaded_registry)],
-    model: Annotated[Loaded, Depends(loaded_model)],
-) -> Loaded | None:
-    """The model that is to score the request in silence besides, if any."""
-    return registry.shadow_of(model, request_id=request.scope["request_id"])
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request for a score asks for."""
+
+    model: Loaded
+    shadow: Loaded | None  # the model that is to score it in silence besides
+    options: Options
 
 
-async def options(
+async def asked(
     request: Request,
+    model: ModelName = None,
+    *,
     channel: Annotated[
         Literal["0", "1", "each"],
         Query(description="channels are never mixed; each is scored unless one is named"),
@@ -83,15 +87,21 @@ async def options(
         Query(allow_inf_nan=False, description="a threshold on the score, instead of an operating point"),
     ] = None,
     explain: Annotated[bool, Query(description="also tell how the score came about")] = False,
-) -> Options:
-    """What a request asks for."""
+) -> Asked:
+    """All of it in one dependency: FastAPI takes longer to resolve one more than to do what is in it."""
+    registry, request_id = await loaded_registry(request), request.scope["request_id"]
+    loaded = registry.get(model, request_id=request_id)
     if operating_point is not None and threshold is not None:
         raise ProblemError("invalid_parameter", "A request names operating_point or threshold. Received: both.")
-    return Options(
-        channel=None if channel == "each" else int(channel),
-        operating_point=operating_point or request.app.state.settings.operating_point,
-        threshold=threshold,
-        explain=explain,
+    return Asked(
+        model=loaded,
+        shadow=registry.shadow_of(loaded, request_id=request_id),
+        options=Options(
+            channel=None if channel == "each" else int(channel),
+            operating_point=operating_point or request.app.state.settings.operating_point,
+            threshold=threshold,
+            explain=explain,
+        ),
     )
 
 

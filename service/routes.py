@@ -12,12 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from service import problems, schemas
 from service.access import needs
-from service.answers import Options
-from service.asked import AUDIO_PROBLEMS, REQUEST_PROBLEMS, loaded_model, options, shadow_model
+from service.asked import AUDIO_PROBLEMS, REQUEST_PROBLEMS, Asked, asked
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
 from service.document import examples
 from service.pipeline import Pipeline
-from service.registry import Loaded
 
 NDJSON = "application/x-ndjson"
 _BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
@@ -41,28 +39,23 @@ router = APIRouter()
         }
     },
 )
-async def detect(
-    request: Request,
-    model: Annotated[Loaded, Depends(loaded_model)],
-    shadow: Annotated[Loaded | None, Depends(shadow_model)],
-    wanted: Annotated[Options, Depends(options)],
-) -> Response:
+async def detect(request: Request, wanted: Annotated[Asked, Depends(asked)]) -> Response:
     """Score one clip: the multipart field `file`, or the audio itself as the body."""
     data, media_type = await read_clip(request)
     pipeline: Pipeline = request.app.state.pipeline
     work = pipeline.detect(
         data,
         media_type,
-        model.detector,
-        wanted,
+        wanted.model.detector,
+        wanted.options,
         request_id=request.scope["request_id"],
         caller=request.scope["caller"],
         reservation=request.scope.get("reservation"),
     )
     result = await _while_connected(request, work)
-    request.scope["log"] |= {"verdict": result.verdict, "model": model.name}
-    if shadow is not None:
-        request.app.state.shadow.offer(data, media_type, shadow, wanted, result)
+    request.scope["log"] |= {"verdict": result.verdict, "model": wanted.model.name}
+    if wanted.shadow is not None:
+        request.app.state.shadow.offer(data, media_type, wanted.shadow, wanted.options, result)
     return Response(result.model_dump_json(), media_type="application/json")
 
 
@@ -74,12 +67,7 @@ async def detect(
     | examples("batch", content={NDJSON: {"schema": {"$ref": "#/components/schemas/BatchItem"}}}),
     openapi_extra={"requestBody": {"required": True, "content": multipart_schema("files", repeated=True)}},
 )
-async def batch(
-    request: Request,
-    model: Annotated[Loaded, Depends(loaded_model)],
-    shadow: Annotated[Loaded | None, Depends(shadow_model)],
-    wanted: Annotated[Options, Depends(options)],
-) -> Response:
+async def batch(request: Request, wanted: Annotated[Asked, Depends(asked)]) -> Response:
     """Score many clips: the multipart field `files`, repeated. A clip that fails does not fail the others.
 
     The results are in the order sent; with `Accept: application/x-ndjson`, a line for each as soon as it is ready.
@@ -87,7 +75,7 @@ async def batch(
     state, request_id = request.app.state, request.scope["request_id"]
     state.admission.check_batches()
     clips = await read_clips(request, most=state.settings.max_batch_clips)
-    request.scope["log"] |= {"clips": len(clips), "model": model.name}
+    request.scope["log"] |= {"clips": len(clips), "model": wanted.model.name}
     turns = asyncio.Semaphore(_BATCH_IN_FLIGHT)
 
     async def one(index: int) -> str:
@@ -98,14 +86,14 @@ async def batch(
                 result = await state.pipeline.detect(
                     data,
                     media_type,
-                    model.detector,
-                    wanted,
+                    wanted.model.detector,
+                    wanted.options,
                     request_id=request_id,
                     caller=request.scope["caller"],
                     lane="bulk",
                 )
-                if shadow is not None:
-                    state.shadow.offer(data, media_type, shadow, wanted, result)
+                if wanted.shadow is not None:
+                    state.shadow.offer(data, media_type, wanted.shadow, wanted.options, result)
                 item = schemas.BatchItem(index=index, result=result, problem=None)
             except Exception as error:
                 problem = problems.report(error, request_id=request_id, telemetry=state.telemetry)
