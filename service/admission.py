@@ -81,7 +81,6 @@ class Admission:
         deadline_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._telemetry = telemetry
         self._max_clips, self._max_seconds, self._max_batches = max_clips, max_seconds, max_batches
         self._longest_wait = _LONGEST_WAIT * deadline_seconds
         self.rule = (
@@ -98,6 +97,7 @@ class Admission:
         self._line = asyncio.Lock()  # the first in it waits for a place for its batch's clip, the others behind it
         self._freed = asyncio.Event()
         self._waits_in: asyncio.AbstractEventLoop | None = None
+        self._show(telemetry)
 
     @property
     def clips(self) -> int:
@@ -195,7 +195,6 @@ class Admission:
             self._rate.working(self._working > 0)
             if not place.owned and place.working == 0:
                 self._free(place)
-            self._show()
 
     def _estimate(self, size: int) -> float:
         return min(size / _BYTES_PER_SECOND, self._max_seconds / 2)
@@ -220,7 +219,6 @@ class Admission:
     def _take(self, lane: Lane, seconds: float) -> Place:
         self._clips[lane] += 1
         self._seconds[lane] += seconds
-        self._show()
         return Place(self, lane, seconds)
 
     def _free(self, place: Place) -> None:
@@ -235,7 +233,13 @@ class Admission:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._freed.set)
 
-    def _show(self) -> None:
-        self._telemetry.waiting.set(self.clips)
-        self._telemetry.waiting_audio.set(sum(self._seconds.values()))
-        self._telemetry.rate.set(self._rate.per_second or 0.0)
+    def _show(self, telemetry: Telemetry) -> None:
+        """Have the metrics look when they are asked for: a place changes seven times for each clip."""
+
+        def rate() -> float:
+            with self._lock:
+                return self._rate.per_second or 0.0
+
+        telemetry.waiting.set_function(lambda: self.clips)
+        telemetry.waiting_audio.set_function(lambda: sum(self._seconds.values()))
+        telemetry.rate.set_function(rate)

@@ -1,5 +1,6 @@
 """A request's body -> the clips in it, in memory: audio is never spooled to a disk."""
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -27,13 +28,24 @@ AUDIO_TYPES = (
 
 
 class _InMemoryParser(MultiPartParser):
-    """Starlette's parser without its temporary files, and that knows a body which was cut short.
+    """Starlette's parser that keeps files as the pieces they came in, and that knows a body which was cut short.
 
-    The size of the whole body is bounded already.
+    Its own temporary files stay empty: writing to them and reading them again copies each byte twice more. The size of
+    the whole body is bounded already.
     """
 
-    spool_max_size = 1 << 62
     complete = False
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.pieces: dict[UploadFile, list[bytes]] = defaultdict(list)
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        file = self._current_part.file
+        if file is None:
+            super().on_part_data(data, start, end)
+        else:
+            self.pieces[file].append(data[start:end])
 
     def on_end(self) -> None:
         self.complete = True
@@ -74,7 +86,7 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
     except UnicodeError:  # of a charset that decodes nothing, such as "undefined"
         raise ProblemError("malformed_request", "The multipart body's charset is a text encoding.") from None
     values = form.getlist(name)
-    clips = [(await v.read(), v.content_type) for v in values if isinstance(v, UploadFile)]
+    clips = [(b"".join(parser.pieces.pop(v, [])), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()
     if not clips or len(clips) != len(values):
         raise ProblemError(
