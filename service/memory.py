@@ -10,7 +10,7 @@ from collections.abc import Callable
 # Of malloc.h, and what they are set to here. Once set, they no longer adapt themselves.
 _SETTINGS = {
     -3: 4 << 20,  # M_MMAP_THRESHOLD, bytes: larger blocks are the system's own, and go back when they are freed
-    -1: 1 << 20,  # M_TRIM_THRESHOLD, bytes: of free memory at a heap's end
+    -1: 4 << 20,  # M_TRIM_THRESHOLD, bytes: of free memory at a heap's end; a clip of seconds takes less
     -8: 2,  # M_ARENA_MAX: heaps
 }
 
