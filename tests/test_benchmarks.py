@@ -33,6 +33,7 @@ from benchmarks import (
     report,
     rounds,
     servers,
+    stages,
     stats,
 )
 from benchmarks.arrivals import Arrivals, arrive
@@ -495,3 +496,20 @@ def test_a_server_is_alone_while_it_is_measured() -> None:
             assert taken() > 0.05
         finally:
             busy.signal(signal.SIGKILL)
+
+
+def test_a_stage_counts_what_it_computes_and_not_what_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def computes() -> None:
+        end = time.process_time() + 0.003
+        while time.process_time() < end:
+            pass
+
+    def waits() -> None:
+        time.sleep(0.01)
+        sum(range(50_000))  # a little, or it would be waited for in vain
+
+    monkeypatch.setattr(stages, "_ROUNDS", 1)
+    monkeypatch.setattr(stages, "_STAGE_SECONDS", 0.005)
+    found = stages.measure({"computes": computes, "waits": waits})
+    assert 0.003 <= found["computes"] < 0.01
+    assert found["waits"] < 0.003
