@@ -7,7 +7,7 @@ from model_store.store import Store, verify
 from tests.corpora import make_corpus
 from tests.made_store import CONFIG
 from training.__main__ import main
-from training.corpus import Utterance, attacks, protocol_sha256, read_partition, write_protocol
+from training.corpus import Utterance, attacks, protocol_path, protocol_sha256, read_partition, write_protocol
 from training.folds import assign
 from training.model_facts import learned_attacks, role
 
@@ -32,8 +32,41 @@ def test_no_attack_and_no_speaker_is_in_two_folds_and_each_has_its_share() -> No
 def test_each_fold_needs_an_attack_and_a_speaker_of_its_own() -> None:
     with pytest.raises(ValueError, match="Received: 2 attacks"):
         assign(utterances(speakers=5, kinds=2), folds=3, seed=0)
-    with pytest.raises(ValueError, match="Received: 2 bonafide speakers"):
+    with pytest.raises(ValueError, match="Received: 2 bonafide speakers or sources"):
         assign(utterances(speakers=2, kinds=5), folds=3, seed=0)
+
+
+def test_the_speakers_of_a_source_stay_together_unless_they_are_half_a_fold() -> None:
+    made = utterances(speakers=40, kinds=15)
+    bonafide = [u for u in made if u.key == "bonafide"]
+    source_of = {u.id: "library" if int(u.speaker[1:]) < 25 else f"site {int(u.speaker[1:]) % 4}" for u in bonafide}
+    fold_of = assign(made, folds=3, seed=1, source_of=source_of)
+    held = {source: {fold_of[u.id] for u in bonafide if source_of[u.id] == source} for source in source_of.values()}
+    assert held.pop("library") == {0, 1, 2}
+    assert {len(folds) for folds in held.values()} == {1}
+    assert {len({fold_of[u.id] for u in bonafide if u.speaker == f"S{n}"}) for n in range(40)} == {1}
+    two_sites = next(u.id for u in bonafide if u.speaker == "S26")
+    assert assign(made, folds=3, seed=1, source_of=source_of | {two_sites: "site 3"})[two_sites] in {0, 1, 2}
+
+
+def test_several_corpora_are_dealt_out_as_one(tmp_path: Path) -> None:
+    """Each has its part of every fold; one without dev is pooled from train alone."""
+    first = make_corpus(tmp_path / "first", partitions=("train", "dev"), attacks=("A01", "A02"))
+    second = make_corpus(tmp_path / "second", partitions=("train",), attacks=("B01", "B02"), speakers=4)
+    command = ["folds", "--corpus", str(first), "--corpus", str(second), "--folds", "2", "--out", str(tmp_path / "f")]
+    assert main(command) == 1  # both name the same utterances
+    protocol = protocol_path(second, "train")
+    protocol.write_text(protocol.read_text().replace("MADE_T", "ALSO_T"))
+    for clip in (second / "ASVspoof2019_LA_train" / "flac").iterdir():
+        clip.rename(clip.with_name(clip.name.replace("MADE_T", "ALSO_T")))
+    rows = "".join(f"{u.id},maker/site/{u.id}.wav\n" for u in read_partition(second, "train") if u.key == "bonafide")
+    (second / "provenance.csv").write_text("id,source\n" + rows)
+    assert main(command) == 0
+    everyone = {u.id for u in read_partition(second, "train")}
+    assert {u.id for u in read_partition(tmp_path / "f" / "all" / "second", "train")} == everyone
+    dev = [read_partition(tmp_path / "f" / fold / "second", "dev") for fold in ("1", "2")]
+    assert {u.id for part in dev for u in part} == everyone
+    assert json.loads((tmp_path / "f" / "all" / "second" / "pooled.json").read_text()).keys() == {"train"}
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
-"""python -m training folds: a corpus -> runs' worth of held-out attacks and speakers, without giving up a clip.
+"""python -m training folds: corpora -> runs' worth of held-out attacks and sources, without giving up a clip.
 
 Detectors do well on what they were trained on and on what resembles it: a dev set flatters, and the fewer attacks it
-has, the more. So train and dev are put together and cut into folds; no attack and no bonafide speaker is in two. A run
-on `DIR/1/CORPUS` learns from all folds but the first, which is its dev, and so on; a run on `DIR/all/CORPUS` learns
-from everything, and `publish --held-out` calibrates it on what the others said of clips that they had not learned from.
+has, the more. So train and dev are put together and cut into folds; no attack and no bonafide speaker is in two, nor
+is a source of bonafide clips, where `provenance.csv` tells it: rooms, microphones and codings are learned as voices
+are. A run on `DIR/1/CORPUS` learns from all folds but the first, which is its dev, and so on; a run on
+`DIR/all/CORPUS` learns from everything, and `publish --held-out` calibrates it on what the others said of clips that
+they had not learned from.
 
 Files are linked, not copied. A copy of a bonafide clip (`synthesise`) is learned from only where its original is.
 """
@@ -11,7 +13,7 @@ Files are linked, not copied. A copy of a bonafide clip (`synthesise`) is learne
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,44 +27,73 @@ from training.corpus import (
     read_partition,
     write_protocol,
 )
+from training.kinds import read_provenance
 from training.score import file_of
 
 ALL = "all"
 POOLED_FILE = "pooled.json"  # beside LA/: partition -> SHA-256 of the protocol whose clips are in train too
 
 
-def assign(utterances: Sequence[Utterance], *, folds: int, seed: int) -> dict[str, int]:
+def assign(
+    utterances: Sequence[Utterance], *, folds: int, seed: int, source_of: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """The fold of each utterance, 0 to `folds` - 1.
 
-    Attacks are dealt out in a random order, each to the fold that has the fewest spoofs so far, and so are speakers by
-    their bonafide clips.
+    Attacks are dealt out from the largest to the smallest, each to the fold that has the fewest spoofs so far, and so
+    are bonafide speakers: those of a source together, unless the source would fill more than half of a fold.
+
+    Parameters
+    ----------
+    utterances : with ids that are unique among them
+    seed : decides between groups of one size
+    source_of : where bonafide utterances come from, by id; a speaker of several sources goes with the first
 
     Raises
     ------
     ValueError
-        Fewer attacks, or fewer bonafide speakers, than folds.
+        Fewer attacks, or fewer groups of bonafide speakers, than folds.
     """
     rng = np.random.default_rng(seed)
-    fold_of_group: dict[tuple[str, str], int] = {}
-    for key in ("bonafide", "spoof"):
-        sizes = Counter(_group(u) for u in utterances if u.key == key)
+    fold_of: dict[str, int] = {}
+    for key, group_of in (
+        ("bonafide", _voices(utterances, source_of or {}, folds=folds)),
+        ("spoof", _attacks(utterances)),
+    ):
+        sizes = Counter(group_of.values())
         if len(sizes) < folds:
-            what = "attacks" if key == "spoof" else "bonafide speakers"
+            what = "attacks" if key == "spoof" else "bonafide speakers or sources"
             raise ValueError(f"Each of {folds} folds has {what} of its own. Received: {len(sizes)} {what}.")
         filled = [0] * folds
-        groups = sorted(sizes)
-        for place in rng.permutation(len(groups)):
+        fold_of_group: dict[str, int] = {}
+        dealt = rng.permutation(sorted(sizes)).tolist()
+        for group in sorted(dealt, key=lambda group: -sizes[group]):
             emptiest = filled.index(min(filled))
-            fold_of_group[groups[place]] = emptiest
-            filled[emptiest] += sizes[groups[place]]
-    return {u.id: fold_of_group[_group(u)] for u in utterances}
+            fold_of_group[group] = emptiest
+            filled[emptiest] += sizes[group]
+        fold_of |= {name: fold_of_group[group] for name, group in group_of.items()}
+    return fold_of
+
+
+def sources(corpus: Path) -> dict[str, str]:
+    """Where each clip of a corpus comes from, by id: the first two parts of what `provenance.csv` has as its `source`.
+
+    They are a repository, or a package; empty where the corpus has no such file.
+    """
+    return {name: "/".join(row["source"].split("/")[:2]) for name, row in read_provenance(corpus).items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder with train and dev")
     parser.add_argument(
-        "--copies", type=Path, action="append", default=[], metavar="DIR", help="what synthesise made of it; repeat it"
+        "--corpus",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="folder with train, and dev if it has one; repeat it",
+    )
+    parser.add_argument(
+        "--copies", type=Path, action="append", default=[], metavar="DIR", help="what synthesise made; repeat it"
     )
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="(default: 3)")
     parser.add_argument("--seed", type=int, default=0, help="of the deal (default: 0)")
@@ -83,30 +114,56 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"There are 2 folds or more. Received: {args.folds}.")
     if args.out.exists() and any(args.out.iterdir()):
         raise ValueError(f"Folds are written to an empty folder. Received: {args.out}.")
-    utterances = read_partition(args.corpus, "train") + read_partition(args.corpus, "dev")
-    fold_of = assign(utterances, folds=args.folds, seed=args.seed)
+    of_corpus = {root: _learnable(root) for root in args.corpus}
+    everything = [u for partitions in of_corpus.values() for pool in partitions.values() for u in pool]
+    twice = [name for name, count in Counter(u.id for u in everything).items() if count > 1]
+    if twice:
+        raise ValueError(f"Corpora that are dealt out together share no utterance. Received: {twice[0]}, twice.")
+    source_of = {name: source for root in of_corpus for name, source in sources(root).items()}
+    fold_of = assign(everything, folds=args.folds, seed=args.seed, source_of=source_of)
     copies = {root: read_partition(root, "train") for root in args.copies}
     for fold in range(args.folds):
         folder = args.out / str(fold + 1)
-        learned = [u for u in utterances if fold_of[u.id] != fold]
-        _write(folder / corpus_name(args.corpus), "train", learned)
-        _write(folder / corpus_name(args.corpus), "dev", [u for u in utterances if fold_of[u.id] == fold])
+        for root, partitions in of_corpus.items():
+            pool = [u for part in partitions.values() for u in part]
+            _write(folder / corpus_name(root), "train", [u for u in pool if fold_of[u.id] != fold])
+            _write(folder / corpus_name(root), "dev", [u for u in pool if fold_of[u.id] == fold])
         for root, made in copies.items():
             # A copy of a clip of another corpus has nothing to do with the folds.
             _write(folder / corpus_name(root), "train", [u for u in made if fold_of.get(u.source or "") != fold])
-    whole = args.out / ALL / corpus_name(args.corpus)
-    _write(whole, "train", utterances)
-    sources: list[Partition] = ["train", "dev"]
-    (whole / POOLED_FILE).write_text(json.dumps({name: protocol_sha256(args.corpus, name) for name in sources}))
-    if protocol_path(args.corpus, "eval").exists():
-        _write(whole, "eval", read_partition(args.corpus, "eval"))
+    for root, partitions in of_corpus.items():
+        whole = args.out / ALL / corpus_name(root)
+        _write(whole, "train", [u for part in partitions.values() for u in part])
+        (whole / POOLED_FILE).write_text(json.dumps({name: protocol_sha256(root, name) for name in partitions}))
+        if protocol_path(root, "eval").exists():
+            _write(whole, "eval", read_partition(root, "eval"))
     for root, made in copies.items():
         _write(args.out / ALL / corpus_name(root), "train", made)
     return 0
 
 
-def _group(utterance: Utterance) -> tuple[str, str]:
-    return utterance.key, utterance.attack or utterance.speaker
+def _learnable(root: Path) -> dict[Partition, list[Utterance]]:
+    """Train, and dev where the corpus has one."""
+    partitions: list[Partition] = ["train", "dev"]
+    return {
+        name: read_partition(root, name) for name in partitions if name == "train" or protocol_path(root, name).exists()
+    }
+
+
+def _voices(utterances: Sequence[Utterance], source_of: Mapping[str, str], *, folds: int) -> dict[str, str]:
+    """What each bonafide utterance is dealt out with, by id: its speaker's source, or its speaker alone."""
+    bonafide = [u for u in utterances if u.key == "bonafide"]
+    first: dict[str, str] = {}
+    for u in bonafide:
+        first.setdefault(u.speaker, source_of.get(u.id, ""))
+    clips = Counter(first[u.speaker] for u in bonafide)
+    large = {source for source, count in clips.items() if not source or count > len(bonafide) / folds / 2}
+    return {u.id: f"{u.speaker} alone" if first[u.speaker] in large else first[u.speaker] for u in bonafide}
+
+
+def _attacks(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """The attack of each spoof, by id."""
+    return {u.id: u.attack for u in utterances if u.attack is not None}
 
 
 def _write(root: Path, partition: Partition, utterances: Sequence[Utterance]) -> None:
