@@ -2,8 +2,9 @@
 
 What is done to a clip is drawn without regard to its label, so that it tells nothing of it: silence is trimmed at both
 ends, it is cut at random, some go through MP3, some are brought to 8 kHz, the level is drawn, the ends are faded,
-dither is added. Recordings below 16 kHz fill no more than a share of the 8 kHz clips of their class: elsewhere their
-missing band would tell them apart.
+dither is added. Where the clips have a history that differs, it is made alike: as many spoofs go through Vorbis first
+as there are recordings of people that came in a lossy file, and recordings below 16 kHz fill no more than a share of
+the 8 kHz clips of their class, since elsewhere their missing band would tell them apart.
 """
 
 import csv
@@ -34,8 +35,8 @@ WIDE_HZ, NARROW_HZ = 16_000, 8_000
 LEVEL_DB, LEVEL_SD_DB = -30.0, 4.0  # dBFS RMS
 
 _SECONDS = (1.0, 3.4)
-_NARROW_SHARE = 0.3
-_NATIVE_SHARE = 0.2  # of a class: recordings that are narrowband themselves
+_NARROW_SHARE = 0.35
+_NATIVE_SHARE = 0.27  # of a class: recordings that are narrowband themselves
 _MP3_SHARE = 0.25
 _MP3_BIT_RATES = (32_000, 48_000, 64_000, 96_000)
 _LOUDEST = 0.98
@@ -51,6 +52,7 @@ class Task:
     id: str
     raw: Raw
     narrow: bool
+    vorbis: bool  # before anything else
     bit_rate: int | None  # of MP3, in bit/s
     seed: tuple[int, int]
 
@@ -118,6 +120,7 @@ def plan(drawn: Sequence[tuple[Raw, int]], *, seed: int) -> list[Task]:
     """
     rng = np.random.default_rng([seed, 1])
     tasks: list[Task] = []
+    lossy_share = 0.0  # of the recordings of people, which are looked at first
     for label in ("bonafide", "spoof"):
         of_class = [(raw, rate) for raw, rate in drawn if raw.label == label]
         wide = [raw for raw, rate in of_class if rate >= WIDE_HZ]
@@ -129,10 +132,14 @@ def plan(drawn: Sequence[tuple[Raw, int]], *, seed: int) -> list[Task]:
         narrow = {id(order[number * len(order) // wanted]) for number in range(wanted)}
         narrow |= {id(raw) for raw in native}
         clips = _spread([*wide, *native])
-        coded = set(rng.permutation(len(clips))[: round(_MP3_SHARE * len(clips))].tolist())
+        lossy = sum(raw.lossy for raw in clips)
+        if label == "bonafide":
+            lossy_share = lossy / max(1, len(clips))
+        vorbis = _some(rng, len(clips), max(0, round(lossy_share * len(clips)) - lossy))
+        coded = _some(rng, len(clips), round(_MP3_SHARE * len(clips)))
         for number, raw in enumerate(clips):
             bit_rate = int(rng.choice(_MP3_BIT_RATES)) if number in coded else None
-            tasks.append(Task("", raw, id(raw) in narrow, bit_rate, (seed, 0)))
+            tasks.append(Task("", raw, id(raw) in narrow, number in vorbis, bit_rate, (seed, 0)))
     shuffled = [tasks[number] for number in rng.permutation(len(tasks))]
     return [replace(task, id=f"OS_T_{1_000_001 + number}", seed=(seed, number)) for number, task in enumerate(shuffled)]
 
@@ -179,8 +186,11 @@ def _make(task: Task, *, out: Path) -> dict[str, str] | None:
     """Write a clip; its row of provenance.csv, or None where the file is broken."""
     try:
         samples, sample_rate = soundfile.read(task.raw.path, dtype="float32", always_2d=True)
+        waveform = samples.mean(axis=1)
+        if task.vorbis:
+            waveform = codecs.through_file(waveform, sample_rate=sample_rate, container="OGG", codec="VORBIS")
         clip, rate = treat(
-            samples.mean(axis=1),
+            waveform,
             np.random.default_rng(task.seed),
             sample_rate=sample_rate,
             narrow=task.narrow,
@@ -192,9 +202,19 @@ def _make(task: Task, *, out: Path) -> dict[str, str] | None:
     raw = task.raw
     values = (
         *(task.id, "train", raw.label, raw.attack or "-", _word(raw.speaker), str(rate), f"{clip.size / rate:.3f}"),
-        *(raw.language, "MP3 added" if task.bit_rate else "", raw.generator, raw.source, raw.licence),
+        *(raw.language, _added(task), raw.generator, raw.source, raw.licence),
     )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def _added(task: Task) -> str:
+    return " and ".join([*(["Vorbis"] if task.vorbis else []), *(["MP3"] if task.bit_rate else [])]) + (
+        " added" if task.vorbis or task.bit_rate else ""
+    )
+
+
+def _some(rng: np.random.Generator, count: int, wanted: int) -> set[int]:
+    return set(rng.permutation(count)[:wanted].tolist())
 
 
 def _sample_rate(row: Raw) -> int | None:
@@ -254,7 +274,7 @@ def _summary(kept: Sequence[dict[str, str]], *, broken: int, rest: int) -> str:
             speakers, sources = (len({row[name].split("/")[0] for row in rows}) for name in ("speaker", "source"))
             hours = sum(float(row["seconds"]) for row in rows) / 3600
             narrow = sum(row["sample_rate"] == str(NARROW_HZ) for row in rows) / len(rows)
-            coded = sum(bool(row["coding"]) for row in rows) / len(rows)
+            coded = sum("MP3" in row["coding"] for row in rows) / len(rows)
             lines.append(
                 f"{label}: {len(rows)} clips of {speakers} speakers and {sources} sources, {hours:.2f} h, "
                 f"{narrow:.0%} at 8 kHz, {coded:.0%} through MP3"

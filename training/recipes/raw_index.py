@@ -8,6 +8,7 @@ from pathlib import Path
 from training.corpus import KEYS, CorpusError
 
 _INDEX = "index.csv"
+_LOSSY = (".ogg", ".oga", ".opus", ".mp3", ".gsm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Raw:
     def origin(self) -> str:
         """The source as a whole: a package, a synthesiser."""
         return self.source.split("/")[0]
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it came in a file of a lossy codec, by its name."""
+        return self.source.lower().endswith(_LOSSY)
 
 
 COLUMNS = [field.name for field in fields(Raw)]
