@@ -36,10 +36,10 @@ def test_each_fold_needs_an_attack_and_a_speaker_of_its_own() -> None:
         assign(utterances(speakers=2, kinds=5), folds=3, seed=0)
 
 
-def test_the_speakers_of_a_source_stay_together_unless_they_are_half_a_fold() -> None:
+def test_the_speakers_of_a_source_stay_together_unless_they_are_much_of_a_fold() -> None:
     made = utterances(speakers=40, kinds=15)
     bonafide = [u for u in made if u.key == "bonafide"]
-    source_of = {u.id: "library" if int(u.speaker[1:]) < 25 else f"site {int(u.speaker[1:]) % 4}" for u in bonafide}
+    source_of = {u.id: "library" if int(u.speaker[1:]) < 25 else f"site {int(u.speaker[1:]) % 8}" for u in bonafide}
     fold_of = assign(made, folds=3, seed=1, source_of=source_of)
     held = {source: {fold_of[u.id] for u in bonafide if source_of[u.id] == source} for source in source_of.values()}
     assert held.pop("library") == {0, 1, 2}

@@ -40,7 +40,7 @@ def assign(
     """The fold of each utterance, 0 to `folds` - 1.
 
     Attacks are dealt out from the largest to the smallest, each to the fold that has the fewest spoofs so far, and so
-    are bonafide speakers: those of a source together, unless the source would fill more than half of a fold.
+    are bonafide speakers: those of a source together, unless the source would fill more than a quarter of a fold.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _voices(utterances: Sequence[Utterance], source_of: Mapping[str, str], *, fo
     for u in bonafide:
         first.setdefault(u.speaker, source_of.get(u.id, ""))
     clips = Counter(first[u.speaker] for u in bonafide)
-    large = {source for source, count in clips.items() if not source or count > len(bonafide) / folds / 2}
+    large = {source for source, count in clips.items() if not source or count > len(bonafide) / folds / 4}
     return {u.id: f"{u.speaker} alone" if first[u.speaker] in large else first[u.speaker] for u in bonafide}
 
 

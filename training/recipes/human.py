@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from training.recipes.cutting import Waveform, as_clips
 from training.recipes.game_archives import queen
+from training.recipes.people import TABLE, Voices
 from training.recipes.raw_index import Raw, write_index
-from training.recipes.voices import TABLE, Voices
 
 # What a file without a header holds, and the bytes before it.
 _HEADERLESS = {

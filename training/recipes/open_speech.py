@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     layout.add_argument("raw", type=Path, nargs="+", help="folders with index.csv")
     layout.add_argument("out", type=Path, help="folder to write")
     layout.add_argument("--most-of-speaker", type=int, default=120, metavar="N", help="clips (default: 120)")
-    layout.add_argument("--most-of-source", type=int, default=400, metavar="N", help="clips (default: 400)")
+    layout.add_argument("--most-of-source", type=int, default=250, metavar="N", help="clips (default: 250)")
     for command in (human, layout):
         command.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
         command.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
