@@ -38,8 +38,8 @@ def markdown(results: Results) -> Iterator[str]:
         "`predict_on_batch` on what waits (`benchmarks/lit_service.py`, `mosec_service.py`). The logits of all "
         f"servers differ by {results.logit_difference:.1g} at most. Clips last 4 s. All servers are up "
         "and loaded in turn, round after round, while the others are stopped; figures are medians, with the lowest and "
-        "highest round in brackets. CPU time and memory are of all of a server's processes. Ours runs with the packages that it ships "
-        "with, and not with training's (`benchmarks/as_shipped.py`)."
+        "highest round in brackets. CPU time and memory are of all of a server's processes. Ours runs with the "
+        "packages that it ships with, and not with training's (`benchmarks/as_shipped.py`)."
     )
     yield ""
     yield "## Load"

@@ -12,8 +12,8 @@ from tests.corpora import made_speech
 from training.corpus import CorpusError, read_partition
 from training.recipes import human, layout
 from training.recipes.cutting import as_clips, trim
-from training.recipes.raw_index import Raw, read_index, write_index
 from training.recipes.people import TABLE, Voices
+from training.recipes.raw_index import Raw, read_index, write_index
 
 RATE = 16_000
 CAPS = {"most_of_speaker": 120, "most_of_source": 400, "seed": 3, "jobs": 1}

