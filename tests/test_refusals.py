@@ -151,14 +151,16 @@ def test_refusals_of_requests_sent_together_come_in_turn(busy: Client) -> None:
 
 
 def test_no_refusal_overtakes_an_answer(light_store: Path) -> None:
-    """The second request of a connection is not answered before the first, though there is no place for it yet."""
+    """The second request of a connection is not answered before the first, though there is no place for it yet.
+
+    Its turn comes when the first has its answer; whether the place is free by then is a matter of microseconds.
+    """
     with serving(light_store, models="light", runtime="onnx", max_queue_clips=1) as client, connect(client) as both:
         both.sendall((head(len(CLIP)) + CLIP) * 2)
         received = b""
         while received.count(b"HTTP/1.1 ") < 2 or not received.endswith(b"}"):
             received += both.recv(1 << 16)
         assert received.startswith(b"HTTP/1.1 200 ")
-        assert received.count(b"HTTP/1.1 200 ") == 2
 
 
 def test_a_connection_that_says_no_more_is_closed(busy: Client, monkeypatch: pytest.MonkeyPatch) -> None:
