@@ -33,12 +33,14 @@ copies=()
 for made in copies neural_copies open_copies; do copies+=(--copies "$out/$made"); done
 [ -d "$out/folds" ] || bonafide folds --corpus "$openla" --corpus "$out/open_speech" "${copies[@]}" --folds 3 --out "$out/folds"
 
-learn() { # a fold
-    local corpora=(--corpus "$asvspoof")
-    for made in "$(basename "$openla")" open_speech copies neural_copies open_copies; do
-        corpora+=(--corpus "$out/folds/$1/$made")
-    done
-    bonafide train "${corpora[@]}" --config "$recipe" --out "$out/runs/$1"
+learn() { # a fold: three rounds, in each of which the rates fall anew; packages' speech comes in the last
+    local from=$out/folds/$1 run=$out/runs/$1
+    local on=(--corpus "$asvspoof" --config "$recipe")
+    for made in "$(basename "$openla")" copies neural_copies; do on+=(--corpus "$from/$made"); done
+    bonafide train "${on[@]}" --out "$run-first"
+    bonafide train "${on[@]}" --set fit.epochs=12 --set fit.learning_rate=1.2e-3 --start "$run-first" --out "$run-second"
+    for made in open_speech open_copies; do on+=(--corpus "$from/$made"); done
+    bonafide train "${on[@]}" --set fit.epochs=4 --set fit.learning_rate=8e-4 --start "$run-second" --out "$run"
 }
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
 learn 1 &
