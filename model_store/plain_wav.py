@@ -1,6 +1,6 @@
 """WAV files as most callers send them: 16-bit PCM or G.711, whole, with nothing of note beside the samples.
 
-Their samples are read where they lie: a fifth of libsndfile's time. Whatever is unusual about a file, it is left to
+Their samples are read where they lie: a quarter of libsndfile's time. Whatever is unusual about a file, it is left to
 libsndfile, which knows what to make of it.
 """
 

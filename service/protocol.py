@@ -1,7 +1,7 @@
 """HTTP as uvicorn speaks it, but for what is answered before there is a request: that has this service's shape too.
 
 Neither middleware nor handlers see bytes that are no HTTP; a head without an end, to which httptools has no limit; and
-a clip for which there is no place, which is refused in a few microseconds so that those in work lose none.
+a clip for which there is no place, which is refused before it is a request, so that those in work lose little.
 """
 
 from typing import Any

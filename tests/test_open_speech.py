@@ -97,6 +97,7 @@ def test_spoofs_get_the_lossy_history_that_people_have() -> None:
     synth = [
         Raw(str(n), "spoof", f"T{n % 2}", "v", "en", "", f"s/{n}.{'mp3' if n < 4 else 'wav'}", "") for n in range(20)
     ]
+    assert Raw("0", "bonafide", "-", "v", "en", "", "game/queen.1c/020020P1.SB", "").lossy
     tasks = layout.plan([(raw, 22_050) for raw in human + synth], seed=0)
     assert not any(task.vorbis for task in tasks if task.raw.label == "bonafide")
     assert sum(task.vorbis for task in tasks) == 15 - 4

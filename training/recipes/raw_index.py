@@ -8,7 +8,7 @@ from pathlib import Path
 from training.corpus import KEYS, CorpusError
 
 _INDEX = "index.csv"
-_LOSSY = (".ogg", ".oga", ".opus", ".mp3", ".gsm")
+_LOSSY = (".ogg", ".oga", ".opus", ".mp3", ".gsm", ".sb")  # the last are a game's name for MP3
 
 
 @dataclass(frozen=True, slots=True)
