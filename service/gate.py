@@ -23,6 +23,7 @@ ROUTE = "/detect"  # whose requests are one clip
 _CODE = "overloaded"
 _KEPT_SECONDS = 0.25  # for a body on its way; a slower one finds a place when it is there, or does not
 _LOG_SECONDS = 10.0
+_PAUSE_SECONDS = 0.003  # a refusal waits for as long at the most, and an answer for a few of them
 
 
 class Reservation:
@@ -64,6 +65,7 @@ class Gate:
         ]
         self._head = "".join(f"{line}\r\n" for line in lines).encode()
         self._refused, self._log_at = 0, 0.0
+        self._pausing = False
 
     def reserve(self, declared: str) -> Reservation | None:
         """A place for a body of the declared length; None where there is none."""
@@ -71,6 +73,9 @@ class Gate:
         if place is not None:
             return Reservation(place)
         self._log()
+        if not self._pausing:
+            self._pausing = True
+            asyncio.get_running_loop().call_soon(self._pause)
         return None
 
     def refusal(self, request_id: str, *, usual: bytes, close: bool) -> bytes:
@@ -88,6 +93,15 @@ class Gate:
             request_id.encode(),
             self._body[-2:],
         )
+
+    def _pause(self) -> None:
+        """Keep the event loop still for a moment, so that what comes meanwhile is refused in one go.
+
+        Else each request that comes takes the core from a thread that scores, to say no to that request alone. This
+        blocks on purpose, once in a turn of the loop, and only in one in which a clip was refused.
+        """
+        self._pausing = False
+        time.sleep(_PAUSE_SECONDS)
 
     def _log(self) -> None:
         """A line now and then: one for each would cost more than the refusal."""

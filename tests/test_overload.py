@@ -1,12 +1,14 @@
 """More than can be done, over HTTP: who is refused, how fast, and who is let through."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -72,6 +74,22 @@ def test_what_is_refused_is_refused_before_its_body_is_there(store: Path, monkey
         assert 'bonafide_request_seconds_count{route="/detect",status="429"} 2.0' in metrics
         assert 'bonafide_errors_total{code="overloaded"} 2.0' in metrics
         assert client.post("/detect", content=CLIP).status_code == 429  # on a connection that goes on
+
+
+def test_what_comes_together_is_refused_together(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.gate.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+    head = f"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: {len(CLIP)}\r\n\r\n"
+    with full(store, monkeypatch) as (client, _):
+        address = client.base_url.host, client.base_url.port or 0
+        with socket.create_connection(address, timeout=30) as connection:
+            for times in (1, 2):  # and it pauses again
+                connection.sendall(5 * (head.encode() + CLIP))
+                received = b""
+                while received.count(b"HTTP/1.1 429") < 5:
+                    received += connection.recv(65_536)
+                time.sleep(0.05)
+                assert times <= len(pauses) < 5 * times
 
 
 def test_health_and_metrics_do_not_ask_for_a_place(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
