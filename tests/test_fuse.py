@@ -50,8 +50,9 @@ def test_a_fused_run_says_what_both_say(runs: list[Path], tmp_path: Path) -> Non
 
 def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
     command = ["fuse", *(f"--run={run}" for run in runs), "--without", "main", "--out", str(tmp_path / "one")]
-    assert main(command) == 0
-    assert list(Config.model_validate_json((tmp_path / "one" / "config.json").read_text()).branches) == ["other"]
+    assert main([*command, "--name", "lite"]) == 0
+    config = Config.model_validate_json((tmp_path / "one" / "config.json").read_text())
+    assert (config.name, list(config.branches)) == ("lite", ["other"])
 
 
 def test_runs_that_do_not_go_together_are_refused(
@@ -59,6 +60,8 @@ def test_runs_that_do_not_go_together_are_refused(
 ) -> None:
     assert main(["fuse", f"--run={runs[0]}", f"--run={runs[0]}", "--out", str(tmp_path / "twice")]) == 1
     assert "names of their own. Received: 'main' twice" in capsys.readouterr().err
+    assert main(["fuse", f"--run={runs[0]}", "--without", "main", "--out", str(tmp_path / "none")]) == 1
+    assert "without main, which leaves none" in capsys.readouterr().err
     other = tmp_path / "other"
     other.mkdir()
     config = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"loss": "p2sgrad"})})

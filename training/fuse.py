@@ -1,7 +1,7 @@
-"""`python -m training fuse`: the branches of several runs, in one artifact's model.
+"""`python -m training fuse`: the branches of several runs, in one artifact's model; or some branches of one run.
 
-Branches that were trained apart, with other seeds or recipes, err apart too. What comes out is a run like any other, to
-be published; how much each branch has to say is fitted on dev.
+Branches that were trained apart, with other seeds or recipes, err apart too; one alone costs less. What comes out is a
+run like any other, to be published; how much each branch has to say is fitted on dev.
 """
 
 import argparse
@@ -23,18 +23,19 @@ from training.model import branches_of, make_artifact, make_logits
 from training.train import CORPORA_FILE
 
 
-def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = ()) -> Path:
+def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: str | None = None) -> Path:
     """Write the run of a fused model, and return the model's path.
 
     Parameters
     ----------
     runs : folders that `train` made, of models that hear the same windows and have the same loss
     without : names of branches to leave out
+    name : of the family that it is published as; the first run's otherwise
 
     Raises
     ------
     ValueError
-        Runs that do not go together, or two branches of one name.
+        Runs that do not go together, two branches of one name, or none that is left.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
@@ -44,14 +45,16 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = ()) -> Pat
             raise ValueError(f"Runs that are fused hear the same windows and have the same loss. Received: {run}.")
         learner = read_learner(run / LEARNER_FILE, config)
         with averaged(learner):
-            for name, branch in branches_of(learner, config).items():
-                if name in branches:
-                    raise ValueError(f"Branches that are fused have names of their own. Received: {name!r} twice.")
-                if name not in without:
-                    branches[name] = fold(branch)
-    described = {name: branch for config in configs for name, branch in config.branches.items() if name in branches}
+            for each, branch in branches_of(learner, config).items():
+                if each in branches:
+                    raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
+                if each not in without:
+                    branches[each] = fold(branch)
+    if not branches:
+        raise ValueError(f"A model has a branch. Received: without {', '.join(without)}, which leaves none.")
+    described = {each: branch for config in configs for each, branch in config.branches.items() if each in branches}
     parts = tuple(config.model_dump(mode="json") for config in configs)
-    fused = first.model_copy(update={"branches": described, "parts": parts})
+    fused = first.model_copy(update={"name": name or first.name, "branches": described, "parts": parts})
 
     corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
     roots = [Path(c["path"]) for c in corpora]
@@ -64,7 +67,7 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = ()) -> Pat
     (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     (out / "history.json").write_text(json.dumps(read_history(runs[0]), indent=1))
     make_artifact(fused, branches, weights=weights).save(out / MODEL_FILE)
-    print(", ".join(f"{name} weighs {weight:.2f}" for name, weight in zip(branches, np.array(weights), strict=True)))
+    print(", ".join(f"{each} weighs {weight:.2f}" for each, weight in zip(branches, np.array(weights), strict=True)))
     return out / MODEL_FILE
 
 
@@ -72,12 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--run", type=Path, action="append", required=True, help="a folder that train made; repeat it")
     parser.add_argument("--without", action="append", default=[], metavar="BRANCH", help="leave a branch out")
+    parser.add_argument("--name", help="family that it is published as (default: the first run's)")
     parser.add_argument("--out", type=Path, required=True, help="the fused run's folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    model = fuse(args.run, args.out, without=args.without)
+    model = fuse(args.run, args.out, without=args.without, name=args.name)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
 
