@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model_store.durable import sync, write_synced
-from model_store.errors import InvalidArtifact
+from model_store.errors import InvalidArtifact, first_fault
 from model_store.manifest import MANIFEST_FILE, SIGNATURE_FILE, Manifest
 from model_store.signatures import SIGNATURE_BYTES, SigningKey, TrustedKeys
 
@@ -32,10 +32,9 @@ def _parsed(folder: Path, data: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        fault = first_fault(error, document="the document")
         raise InvalidArtifact(
-            f"An artifact has a complete {MANIFEST_FILE}. Received: {folder}, where {where}: {first['msg']}."
+            f"An artifact has a complete {MANIFEST_FILE}. Received: {folder}, where {fault}."
         ) from None
 
 

@@ -25,6 +25,8 @@ Every message states the rule and what was received. No message carries a librar
 name or audio, so that all of them may be logged and answered.
 """
 
+from pydantic import ValidationError
+
 
 class BonafideError(Exception):
     """Root of every error that this project raises on purpose."""
@@ -98,3 +100,15 @@ class InvalidKey(StoreError):
 
 class RuntimeMissing(StoreError):
     """What is to run a model is not installed."""
+
+
+def first_fault(error: ValidationError, *, document: str) -> str:
+    """Where a document breaks its schema first, and how, without what stands there.
+
+    Parameters
+    ----------
+    document : its name, where it is broken as a whole
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or document
+    return f"{where}: {first['msg']}"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.durable import locked, replace_synced
-from model_store.errors import InvalidName, NotFound
+from model_store.errors import InvalidName, NotFound, first_fault
 from model_store.store import Store
 
 Label = Literal["canary", "shadow"]
@@ -56,11 +56,9 @@ def read_labels(store: Store, family: str) -> Labels:
     try:
         return Labels.model_validate_json(data if whole else b"")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        fault = first_fault(error, document="the document")
         raise InvalidName(
-            f"{LABELS_FILE} has a version and a share for a label. Received: that of {family}, where {where}: "
-            f"{first['msg']}."
+            f"{LABELS_FILE} has a version and a share for a label. Received: that of {family}, where {fault}."
         ) from None
 
 

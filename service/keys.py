@@ -21,6 +21,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from model_store.errors import first_fault
+
 Scope = Literal["detect", "batch", "metrics", "admin"]  # admin: all of them
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 LIVE_KEYS = 2  # of a client: the one in use, and the one that replaces it
@@ -130,11 +132,8 @@ def read(path: Path) -> Keys:
     try:
         return Keys.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise KeysError(
-            f"A keys file is as `keys make` writes it. Received: {path}, {where}: {first['msg']}."
-        ) from None
+        fault = first_fault(error, document="the file")
+        raise KeysError(f"A keys file is as `keys make` writes it. Received: {path}, {fault}.") from None
 
 
 def make(
