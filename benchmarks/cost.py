@@ -9,6 +9,7 @@ import io
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,10 @@ import soundfile
 
 from benchmarks.clips import speech
 from model_store import audio
-from model_store.detector import Detector
+from model_store.detector import CALL_WINDOWS, Detector
 from model_store.runtimes import RUNTIMES
 from service.cores import available_cores
 
-_CALL_CLIPS = 16
 _RATE_SECONDS = 2.0
 _REPEATS_FOR_SECONDS = 40.0  # of audio: short clips are scored several times, and the median counts
 
@@ -40,20 +40,27 @@ class Length:
 class Costs:
     """All of it."""
 
-    model_clips_per_second: float  # 4 s clips, decoded and prepared, several to a call
+    model_clips_per_second: float  # 4 s clips, decoded and prepared, several to a call, a call on each core
     lengths: list[Length]
 
 
-def model_rate(detector: Detector, *, clip_seconds: float = 4.0) -> float:
-    """Clips per second through the compiled model alone: what `/batch` can at most come to."""
+def model_rate(detector: Detector, *, callers: int, clip_seconds: float = 4.0) -> float:
+    """Clips per second through the compiled model alone, called as the service does: what `/batch` can come to."""
     waveform = speech(clip_seconds, sample_rate=detector.manifest.input.sample_rate)
-    clips = [detector.prepare(waveform)] * _CALL_CLIPS
-    detector.score_prepared(clips)
-    begun, calls = time.perf_counter(), 0
-    while time.perf_counter() - begun < _RATE_SECONDS:
-        detector.score_prepared(clips)
-        calls += 1
-    return calls * _CALL_CLIPS / (time.perf_counter() - begun)
+    clip = detector.prepare(waveform).windows
+    windows = np.resize(clip, (CALL_WINDOWS, clip.shape[1]))
+
+    def call_until(end: float) -> int:
+        calls = 0
+        while time.perf_counter() < end:
+            detector.logits(windows)
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(callers) as pool:
+        begun = time.perf_counter()
+        calls = sum(pool.map(call_until, [begun + _RATE_SECONDS] * callers))
+        return calls * CALL_WINDOWS / len(clip) / (time.perf_counter() - begun)
 
 
 def by_length(detector: Detector, lengths: list[float]) -> list[Length]:
@@ -92,9 +99,9 @@ def main() -> None:
     parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 10.0, 60.0], help="seconds")
     parser.add_argument("--runtime", choices=RUNTIMES, default="keras", help="what runs the model")
     arguments = parser.parse_args()
-    detector = Detector.load(arguments.artifact, runtime=arguments.runtime, threads=available_cores())
+    detector = Detector.load(arguments.artifact, runtime=arguments.runtime, callers=available_cores())
     lengths = by_length(detector, arguments.lengths)  # first: afterwards the process holds more
-    json.dump(dataclasses.asdict(Costs(model_rate(detector), lengths)), sys.stdout)
+    json.dump(dataclasses.asdict(Costs(model_rate(detector, callers=available_cores()), lengths)), sys.stdout)
 
 
 if __name__ == "__main__":

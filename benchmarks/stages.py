@@ -35,7 +35,7 @@ Stages = dict[str, Callable[[], object]]
 
 def stages(folder: Path, *, seconds: float) -> tuple[Stages, int]:
     """What is done for a clip of so many seconds, by name; and the windows that it has."""
-    detector = Detector.load(folder, runtime="onnx", threads=1)
+    detector = Detector.load(folder, runtime="onnx", callers=1)
     shape = detector.manifest.input
     encoded = clips.encoded(seconds=seconds)
     clip = audio.decode(encoded["pcm16"].data, sample_rate=shape.sample_rate)

@@ -88,7 +88,7 @@ class Detector:
         folder: Path,
         *,
         runtime: RuntimeName = "keras",
-        threads: int | None = None,
+        callers: int | None = None,
         trusted: TrustedKeys | None = None,
     ) -> "Detector":
         """Load an artifact, believing nothing before it is verified, and warm it.
@@ -100,7 +100,7 @@ class Detector:
         Parameters
         ----------
         runtime : what runs the model
-        threads : of a call; by default the runtime's own choice
+        callers : threads that will call it side by side, a core for each; by default one, for all cores
         trusted : whoever has to have signed it; None: nobody
 
         Raises
@@ -114,7 +114,7 @@ class Detector:
         chosen.check(folder, manifest)
         try:
             with private_copy(folder, manifest, chosen.file) as model:
-                detector = cls.unverified(model, manifest, runtime=runtime, threads=threads)
+                detector = cls.unverified(model, manifest, runtime=runtime, callers=callers)
             logit = detector.probe_logit()
         except InvalidArtifact:  # as `private_copy` found it
             raise
@@ -132,10 +132,10 @@ class Detector:
 
     @classmethod
     def unverified(
-        cls, model: Path, manifest: Manifest, *, runtime: RuntimeName = "keras", threads: int | None = None
+        cls, model: Path, manifest: Manifest, *, runtime: RuntimeName = "keras", callers: int | None = None
     ) -> "Detector":
         """Compile a model that nobody has vouched for: what training has just made, before it is published."""
-        return cls(manifest, RUNTIMES[runtime].compiled(model, manifest, threads))
+        return cls(manifest, RUNTIMES[runtime].compiled(model, manifest, callers))
 
     def score(self, waveforms: Sequence[Waveform]) -> list[Score]:
         """Score clips together: the windows of all of them go through the model side by side.

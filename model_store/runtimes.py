@@ -28,7 +28,7 @@ class Runtime:
     packages: tuple[str, ...]  # that it is imported from
     file: str  # the artifact's file that it opens
     accepts: Callable[[Path, Manifest], None]  # raises InvalidArtifact for an artifact that is not for it
-    compiled: Callable[[Path, Manifest, int | None], Call]  # a model's file, for so many threads: None for all cores
+    compiled: Callable[[Path, Manifest, int | None], Call]  # a model's file, for so many callers side by side
 
     def check(self, folder: Path, manifest: Manifest) -> None:
         """See that it can open an artifact, before it does.
@@ -43,12 +43,16 @@ class Runtime:
         self.accepts(folder, manifest)
 
 
-def limit_threads(threads: int) -> None:
-    """Let TensorFlow use this many threads. Only the first call in a process has an effect, before any score."""
+def limit_threads(callers: int) -> None:
+    """Let TensorFlow use a thread for each caller. Only the first call in a process has an effect, before any score.
+
+    An operation takes one of them, and those of a model's branches run side by side: threads that share an operation
+    out, and wait for each other in each, take up to half as much CPU time again.
+    """
     _, tensorflow = _keras()
     with suppress(RuntimeError):  # TensorFlow has begun, with what it was given
-        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-        tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(callers)
 
 
 def _keras_accepts(folder: Path, manifest: Manifest) -> None:
@@ -61,10 +65,10 @@ def _keras_accepts(folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _keras_compiled(model: Path, manifest: Manifest, threads: int | None) -> Call:
+def _keras_compiled(model: Path, manifest: Manifest, callers: int | None) -> Call:
     keras, tensorflow = _keras()
-    if threads is not None:
-        limit_threads(threads)
+    if callers is not None:
+        limit_threads(callers)
     loaded = keras.saving.load_model(model, compile=False, safe_mode=True)
     signature = [tensorflow.TensorSpec((None, manifest.input.window_samples), tensorflow.float32)]
     # One graph for any number of windows, made here: no call makes another.
@@ -87,11 +91,11 @@ def _onnx_accepts(folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _onnx_compiled(model: Path, _manifest: Manifest, threads: int | None) -> Call:
+def _onnx_compiled(model: Path, _manifest: Manifest, callers: int | None) -> Call:
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0  # 0: all cores
+    options.intra_op_num_threads = 1 if callers else 0  # 0: all cores
     options.inter_op_num_threads = 1  # a model is one chain of operations, but for branches that are shorter
     # Threads that wait for work by spinning take a core from whoever decodes: two and a half times the CPU time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -29,7 +29,6 @@ from service.watch import Watcher
 from service.workers import Workers
 
 VERSION = "0.1.0"
-_CALLERS = 2  # threads that call detectors, each call with threads of its own
 _DESCRIPTION = (
     "Tells a person's voice from a synthetic or converted one. Send a few seconds of one caller's speech; "
     "branch on `verdict`, keep the rest for your audit. A `score` above 0 speaks for bonafide. Errors are "
@@ -67,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         deadline_seconds=settings.deadline_seconds,
     )
     workers = Workers(telemetry, admission, threads=settings.threads)
-    engine = Engine(telemetry, threads=min(settings.threads, _CALLERS))
+    engine = Engine(telemetry, threads=settings.threads)
     app.state.settings = settings
     app.state.telemetry = telemetry
     app.state.admission = admission

@@ -99,7 +99,7 @@ class Catalogue:
             detector = Detector.load(
                 folder,
                 runtime=self._settings.runtime,
-                threads=self._settings.threads,
+                callers=self._settings.threads,
                 trusted=TrustedKeys.read(keys) if keys else None,
             )
             model = Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8"))

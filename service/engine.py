@@ -1,8 +1,9 @@
 """Calls of the detectors, shared by whoever waits, in slices that let everyone through.
 
-A few threads make the calls: while one gathers windows or answers, another keeps the cores busy. Each takes a few
-windows of what waits for the same detector in one call, and never waits for more: alone, a clip is scored at once;
-under load, calls grow by themselves. A long clip takes turns with the others, a call at a time.
+A thread for each core makes the calls, and a call stays on its core: threads that share one wait for each other in
+each of its operations. Each takes a few windows of what waits for the same detector in one call, and never waits for
+more: alone, a clip is shared out and scored at once; under load, calls grow by themselves. A long clip takes turns with
+the others, a call at a time.
 """
 
 import asyncio
@@ -85,6 +86,7 @@ class Engine:
         self._changed = Condition()
         self._running = False
         self._shadowing = False
+        self._idle = 0  # threads that wait for work
         self._threads = [Thread(target=self._work, name=f"engine-{n}", daemon=True) for n in range(threads)]
 
     def start(self) -> None:
@@ -142,7 +144,9 @@ class Engine:
                     if slices := self._gather(lane):
                         return slices
                 elif self._running or any(True for _ in self._jobs):
+                    self._idle += 1
                     self._changed.wait()
+                    self._idle -= 1
                 else:
                     return []
 
@@ -152,7 +156,7 @@ class Engine:
     def _gather(self, lane: Lane) -> list[_Slice]:
         """Windows for one detector, of the lane whose turn it is and then of the others; shadows' stay alone."""
         lanes = [lane] if lane == "shadow" else [lane, *(other for other in LANES[:2] if other != lane)]
-        room = _SHADOW_WINDOWS if lane == "shadow" else CALL_WINDOWS
+        room = _SHADOW_WINDOWS if lane == "shadow" else self._share()
         slices: list[_Slice] = []
         unfinished: list[_Job] = []
         for served in lanes:
@@ -177,6 +181,11 @@ class Engine:
             self._changed.notify()
         self._shadowing |= bool(slices) and lane == "shadow"
         return slices
+
+    def _share(self) -> int:
+        """Windows for one call, of all that wait: those for which no other thread is free."""
+        waiting = sum(job.windows - job.taken for job in self._jobs if job.lane != "shadow")
+        return min(CALL_WINDOWS, -(-waiting // (1 + self._idle)))
 
     def _call(self, slices: list[_Slice]) -> None:
         begun = time.perf_counter()

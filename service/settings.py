@@ -53,7 +53,9 @@ class Settings(BaseSettings):
         default=0.0, ge=0, description="seconds between failing /health/ready and closing the port, when told to stop"
     )
     threads: int = Field(
-        default_factory=available_cores, ge=1, description="threads that decode, and threads of a detector's call"
+        default_factory=available_cores,
+        ge=1,
+        description="threads that decode, and threads that call a model, each on one core",
     )
 
     keys: Path | None = Field(default=None, description="file of API keys, read again when it changes")

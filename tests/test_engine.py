@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from threading import Event
 from types import SimpleNamespace
@@ -66,6 +66,11 @@ async def waiting(
     ]
     await asyncio.sleep(0)  # each has begun to wait
     return [first, *others]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 def within_time(scenario: Coroutine[Any, Any, None]) -> None:
@@ -163,6 +168,21 @@ def test_another_thread_takes_the_next_call_meanwhile() -> None:
             assert not any(task.done() for task in tasks)
             slow.go_on.set()
             await asyncio.gather(*tasks)
+
+    within_time(scenario())
+
+
+def test_threads_that_are_free_share_what_waits() -> None:
+    async def scenario() -> None:
+        async with running(threads=3) as engine:
+            detector = Notes()
+            alone = asyncio.create_task(ask(engine, detector, range(7)))
+            await until(lambda: len(detector.calls) == 3)
+            behind = asyncio.create_task(ask(engine, detector, range(20, 27)))  # whoever is first has it for itself
+            await asyncio.sleep(0)
+            detector.go_on.set()
+            assert [(await task).scores for task in (alone, behind)] == [[[*range(0, 14, 2)]], [[*range(40, 54, 2)]]]
+            assert sorted(detector.calls[:3]) == [[0, 1, 2], [3, 4], [5, 6]]
 
     within_time(scenario())
 

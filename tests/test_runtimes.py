@@ -39,7 +39,7 @@ def artifact(store: Path, tmp_path: Path) -> Path:
 def test_both_give_the_same_scores(store: Path) -> None:
     folder = Store(store).resolve("simple_cnn")
     clips = [VOICE, VOICE[:30_000], np.tile(VOICE, 5), VOICE + (0.02 * NOISE).astype(np.float32)]
-    keras, onnx = (Detector.load(folder, runtime=name, threads=1).score(clips) for name in ("keras", "onnx"))
+    keras, onnx = (Detector.load(folder, runtime=name, callers=1).score(clips) for name in ("keras", "onnx"))
     assert np.allclose([s.logit for s in keras], [s.logit for s in onnx], atol=1e-4, rtol=2e-6)
     assert np.std([s.logit for s in keras]) > 1e-3
     assert [s.reasons for s in keras] == [s.reasons for s in onnx]
@@ -48,9 +48,8 @@ def test_both_give_the_same_scores(store: Path) -> None:
 def test_threads_of_onnx_runtime_rest_between_calls(artifact: Path) -> None:
     windows = np.tile(VOICE[:32_000], (2, 1))[:, : read_manifest(artifact).input.window_samples]
     spinning = onnxruntime.SessionOptions()
-    spinning.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(artifact / ONNX_FILE, spinning)
-    ours = RUNTIMES["onnx"].compiled(artifact / ONNX_FILE, read_manifest(artifact), 2)
+    ours = RUNTIMES["onnx"].compiled(artifact / ONNX_FILE, read_manifest(artifact), None)
 
     def busy_seconds(call: Callable[[], object]) -> float:
         """CPU time within 50 ms after a call, of all threads: the median."""
