@@ -18,19 +18,27 @@ class FlatTops:
         self._peaks = np.zeros((2, channels), np.float32)  # above and below 0, both as positive numbers
         self._held: list[list[list[npt.NDArray[np.float32]]]] = [[[] for _ in range(channels)] for _ in range(2)]
 
-    def add(self, block: npt.NDArray[np.float32]) -> None:
-        """Take the next block, float32 (frames, channels). A pair that two blocks part is not seen."""
+    def add(self, block: npt.NDArray[np.float32]) -> float:
+        """Take the next block, float32 (frames, channels). A pair that two blocks part is not seen.
+
+        Returns
+        -------
+        The largest magnitude in it; NaN where a sample is none.
+        """
         if len(block) == 0:
-            return
+            return 0.0
         self._frames += len(block)
+        largest = []
         for channel, samples in enumerate(block.T):
+            repeated = samples[1:][samples[1:] == samples[:-1]]
             for side, extreme in enumerate((samples.max(), -samples.min())):
+                largest.append(extreme)
                 peak = self._peaks[side, channel] = max(self._peaks[side, channel], extreme)
                 if peak == 0 or extreme < _NEAR_PEAK * peak:
                     continue
-                near = np.flatnonzero(samples[1:] <= -_NEAR_PEAK * peak if side else samples[1:] >= _NEAR_PEAK * peak)
-                held = np.abs(samples[1:][near[samples[near] == samples[1:][near]]])
-                self._held[side][channel].append(held)
+                held = -repeated if side else repeated
+                self._held[side][channel].append(held[held >= _NEAR_PEAK * peak])
+        return float(np.max(largest))
 
     def fractions(self) -> list[float]:
         """Of each channel, the share of its samples that a flat top holds."""

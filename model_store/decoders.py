@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Waveform = npt.NDArray[np.float32]  # (n,), mono, nominally in [-1, 1]
 Block = npt.NDArray[np.float32]  # (frames, channels)
 
-BLOCK_FRAMES = 2**15  # decoded at a time: few enough that memory stays small, and enough for calls to cost little
+BLOCK_FRAMES = 2**16  # decoded at a time: few enough that memory stays small, and enough for calls to cost little
 FFMPEG_LARGEST_ALLOCATION = 2**24  # bytes: else the packet index of 26 KB of MP4 grows to gigabytes
 FFMPEG_BARREN_PACKETS = 100  # in a row without a sample, before the rest is given up
 FFMPEG_CODECS = (  # of its hundreds, those that may run
@@ -282,11 +282,11 @@ def recognise(data: bytes, media_type: str | None) -> tuple[str, tuple[Decoder, 
 
 
 def _declared(media_type: str) -> Decoder | None:
+    if media_type.partition(";")[0].strip().lower() not in HEADERLESS:
+        return None
     header = Message()
     header["Content-Type"] = media_type
     name = header.get_content_type()
-    if name not in HEADERLESS:
-        return None
     rate = str(header.get_param("rate", "" if name == "audio/l16" else "8000"))
     channels = str(header.get_param("channels", "1"))
     if not all(re.fullmatch("[1-9][0-9]{0,8}", number) for number in (rate, channels)):

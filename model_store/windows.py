@@ -50,7 +50,7 @@ def trim(waveform: Waveform, *, below_db: float | None = TRIM_BELOW_DB) -> tuple
     outer, end = _loud(waveform, below_db=below_db)  # else added silence would shift the mean
     part = _centred(waveform[outer:end])
     start, end = _loud(part, below_db=below_db)
-    return _centred(part[start:end]), outer + start
+    return part if end - start == part.size else _centred(part[start:end]), outer + start
 
 
 def _centred(waveform: Waveform) -> Waveform:
@@ -60,12 +60,14 @@ def _centred(waveform: Waveform) -> Waveform:
 
 def _loud(waveform: Waveform, *, below_db: float) -> tuple[int, int]:
     """First of the loud samples, and the one after the last."""
-    peak = max(waveform.max(), -waveform.min())
-    if peak == 0:
+    total = np.dot(waveform, waveform)
+    if total == 0:
         return 0, waveform.size
-    power = waveform / peak  # at most 1: the squares of unscaled samples would overflow
-    np.square(power, out=power)
-    loud = power > np.dot(power, power) / power.sum() * 10 ** (-below_db / 10)
+    if not 1e-15 < total / waveform.size < 1e12:  # the squares of power would not be float32's to hold
+        _, exponent = np.frexp(np.abs(waveform).max())
+        return _loud(np.ldexp(waveform, -exponent), below_db=below_db)
+    power = np.square(waveform)
+    loud = power > np.dot(power, power) / total * np.float32(10 ** (-below_db / 10))
     return int(loud.argmax()), loud.tobytes().rfind(True) + 1  # `argmax` is slow from behind
 
 

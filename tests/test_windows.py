@@ -42,7 +42,7 @@ def test_what_is_not_a_waveform_is_refused(waveform: np.ndarray) -> None:
 SPEECH = np.random.default_rng(0).standard_normal(4_000).astype(np.float32)
 
 
-@given(before=st.integers(0, 3_000), after=st.integers(0, 3_000), gain=st.integers(-20, 20))
+@given(before=st.integers(0, 3_000), after=st.integers(0, 3_000), gain=st.integers(-50, 28))
 def test_added_silence_and_level_change_nothing(before: int, after: int, gain: int) -> None:
     part, start = windows.trim(SPEECH)
     padded = np.pad(SPEECH * np.float32(2.0**gain), (before, after))
