@@ -1,4 +1,4 @@
-"""python -m benchmarks: our service against others around the same model, in one run, on this machine."""
+"""python -m benchmarks: our service against others around the same model, and training, in one run, here."""
 
 import argparse
 import json
@@ -18,6 +18,7 @@ import httpx
 from benchmarks import clips, machine, report, rounds, servers
 from benchmarks.cost import Costs, Length
 from benchmarks.floor import Floor, Timed
+from benchmarks.learning import Learning
 from benchmarks.results import Results, Start
 from benchmarks.rounds import Case
 from benchmarks.servers import Server
@@ -45,6 +46,7 @@ class Plan:
     batch_repeats: int
     lengths: tuple[int, ...]  # seconds
     floor_rounds: int
+    training: tuple[str, ...]  # options of benchmarks.training
 
 
 _QUICK_SERVERS = (*OURS, "obvious", "LitServe")
@@ -62,6 +64,7 @@ QUICK = Plan(
     batch_repeats=1,
     lengths=(1, 4, 15, 60),
     floor_rounds=3,
+    training=("--clips", "2000", "--rounds", "2", "--seconds", "1", "--recipes", "duo"),
 )
 FULL = Plan(
     cases=(
@@ -77,6 +80,7 @@ FULL = Plan(
     batch_repeats=3,
     lengths=(1, 3, 10, 30, 60, 180, 600),
     floor_rounds=7,
+    training=("--rounds", "5", "--seconds", "2"),
 )
 
 
@@ -113,7 +117,7 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
             for name in [name for name in OURS if name in running]:
                 with servers.alone(running[name], running.values()):
                     batches.append(rounds.batch(running[name], sent[clip], clips=count, repeats=plan.batch_repeats))
-    _say("clips of growing length, and the model alone")
+    _say("clips of growing length, the model alone, and training")
     return Results(
         machine=machine.describe(),
         model=f"{artifact.parent.name}@{artifact.name}",
@@ -126,6 +130,7 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
         batches=batches,
         costs={name: _costs(artifact, plan, name) for name in OURS if name in running},
         floor=_floor(artifact, plan) if "ours, onnx" in running else None,
+        learning=Learning.from_json(_measured("training", *plan.training)),
     )
 
 
@@ -158,18 +163,18 @@ def _start(server: Server, clip: clips.Clip) -> Start:
 
 def _costs(artifact: Path, plan: Plan, name: str) -> Costs:
     runtime = "onnx" if name.endswith("onnx") else "keras"
-    found = _measured("cost", artifact, "--runtime", runtime, "--lengths", *map(str, plan.lengths))
+    found = _measured("cost", str(artifact), "--runtime", runtime, "--lengths", *map(str, plan.lengths))
     return Costs(found["model_clips_per_second"], [Length(**length) for length in found["lengths"]])
 
 
 def _floor(artifact: Path, plan: Plan) -> Floor:
-    found = _measured("floor", artifact, "--rounds", str(plan.floor_rounds))
+    found = _measured("floor", str(artifact), "--rounds", str(plan.floor_rounds))
     return Floor(**found | {"timed": [Timed(**timed) for timed in found["timed"]]})
 
 
-def _measured(module: str, artifact: Path, *options: str) -> dict[str, Any]:
+def _measured(module: str, *arguments: str) -> dict[str, Any]:
     """What a process of its own finds."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", str(artifact), *options]
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the service sets it for itself
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)

@@ -18,9 +18,9 @@ import soundfile
 
 from benchmarks.clips import speech
 from model_store import audio
+from model_store.cores import available_cores
 from model_store.detector import CALL_WINDOWS, Detector
 from model_store.runtimes import RUNTIMES
-from service.cores import available_cores
 
 _RATE_SECONDS = 2.0
 _REPEATS_FOR_SECONDS = 40.0  # of audio: short clips are scored several times, and the median counts

@@ -34,6 +34,10 @@ def goals(results: "Results") -> Iterator[Goal]:
     for name in results.starts:
         if name in _RUNTIMES:
             yield from _of_server(results, name)
+    for steps in results.learning.steps if results.learning else []:
+        ratio = steps.ratio()
+        what = f"training, {steps.recipe}: steps a second, of those on batches in memory"
+        yield Goal(what, "≥ 90 %", _percent(ratio), ratio.median >= 0.9)
 
 
 def _of_server(results: "Results", name: str) -> Iterator[Goal]:

@@ -11,7 +11,7 @@ import litserve
 import numpy as np
 import numpy.typing as npt
 
-from service.cores import available_cores
+from model_store.cores import available_cores
 
 _MOST_CLIPS = 8  # in a call
 

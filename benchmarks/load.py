@@ -81,14 +81,14 @@ async def load(target: Target, *, connections: int, seconds: float) -> Outcome:
     """Send requests for some seconds, and wait for the answers to those that were sent."""
     outcome = Outcome()
     request = target.request
-    begun, begun_cpu, begun_busy = time.perf_counter(), time.process_time(), _machine_busy_seconds()
+    begun, begun_cpu, begun_busy = time.perf_counter(), time.process_time(), machine_busy_seconds()
     until = Until(begun + seconds)
     with suppress(NotImplementedError, ValueError, RuntimeError):  # there are no signals outside of the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, until.now)
     await asyncio.gather(*(_connection(target.address, request, outcome, until=until) for _ in range(connections)))
     outcome.elapsed_seconds = time.perf_counter() - begun
     outcome.cpu_seconds = time.process_time() - begun_cpu
-    outcome.machine_busy_seconds = _machine_busy_seconds() - begun_busy
+    outcome.machine_busy_seconds = machine_busy_seconds() - begun_busy
     return outcome
 
 
@@ -127,7 +127,8 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     return status_line.split(" ", 2)[1]
 
 
-def _machine_busy_seconds() -> float:
+def machine_busy_seconds() -> float:
+    """CPU time that anyone on this machine has spent since it started."""
     with Path("/proc/stat").open(encoding="ascii") as file:
         user, nice, system, _, _, irq, softirq, *_ = (int(ticks) for ticks in file.readline().split()[1:])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

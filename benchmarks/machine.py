@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from service.cores import available_cores
+from model_store.cores import available_cores
 
 _PACKAGES = (
     "keras",

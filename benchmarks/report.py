@@ -1,14 +1,15 @@
 """Results -> results.json and results.md."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import plots, stats
+from benchmarks import learning, plots, stats
 from benchmarks.floor import FRONT_END, Floor
 from benchmarks.results import BASELINE, Results
+from benchmarks.tables import table
 
 _LINEAR_FROM_SECONDS = 10.0  # below, what a call costs however short the clip is hides the growth
 _QUIET_SHARE = 0.1
@@ -27,7 +28,7 @@ def markdown(results: Results) -> Iterator[str]:
     """The report, line by line. Where a figure has a range, it is a median and the lowest and highest round."""
     yield "# What serving costs"
     yield ""
-    yield from _table(
+    yield from table(
         ("goal", "wanted", "measured", ""),
         ((goal.what, goal.wanted, goal.measured, "met" if goal.met else "**missed**") for goal in results.goals()),
     )
@@ -44,7 +45,7 @@ def markdown(results: Results) -> Iterator[str]:
     yield ""
     yield "## Load"
     yield ""
-    yield from _table(
+    yield from table(
         ("clip", "clients", "server", "requests/s", "÷ obvious", "p50 ms", "p99 ms", "server CPU ms/request", "errors"),
         _load_rows(results),
     )
@@ -57,7 +58,7 @@ def markdown(results: Results) -> Iterator[str]:
     yield ""
     yield "## Start and memory"
     yield ""
-    yield from _table(
+    yield from table(
         ("server", "start to ready, s", "start to first answer, s"),
         (
             (
@@ -68,7 +69,7 @@ def markdown(results: Results) -> Iterator[str]:
             for name, starts in results.starts.items()
         ),
     )
-    yield from _table(
+    yield from table(
         ("server", "RSS, MB", "PSS, MB"),
         ((name, f"{memory.rss_mb:.0f}", f"{memory.pss_mb:.0f}") for name, memory in results.memory.items()),
     )
@@ -76,9 +77,11 @@ def markdown(results: Results) -> Iterator[str]:
         yield from _model_alone(results.floor)
     yield from _added(results)
     yield from _batches_and_lengths(results)
+    if results.learning is not None:
+        yield from learning.markdown(results.learning)
     yield "## Machine"
     yield ""
-    yield from _table(("", ""), ({"model": results.model} | results.machine).items())
+    yield from table(("", ""), ({"model": results.model} | results.machine).items())
 
 
 def _disturbance(shares: Sequence[float]) -> str:
@@ -118,7 +121,7 @@ def _model_alone(floor: Floor) -> Iterator[str]:
     )
     yield ""
     sizes = sorted({timed.windows for timed in floor.timed})
-    yield from _table(
+    yield from table(
         ("what", "windows in a call", "CPU ms a window", "speed of the floor's, %"),
         (
             (
@@ -146,13 +149,13 @@ def _added(results: Results) -> Iterator[str]:
             "Runtime): HTTP, decode, resampling, the measure of speech and the front end."
         )
         yield ""
-        yield from _table(("clip", "windows", "added"), rows)
+        yield from table(("clip", "windows", "added"), rows)
 
 
 def _batches_and_lengths(results: Results) -> Iterator[str]:
     yield "## Batches, and clips of growing length"
     yield ""
-    yield from _table(
+    yield from table(
         ("server", "clip", "clips in a batch", "clips/s", "of the model's own rate, %", "RSS afterwards, MB"),
         (
             (
@@ -172,7 +175,7 @@ def _batches_and_lengths(results: Results) -> Iterator[str]:
             "several to a call. Clips of growing length, one at a time, without HTTP:"
         )
         yield ""
-        yield from _table(
+        yield from table(
             ("clip, s", "decode, ms", "score, ms", "of its length, %", "peak memory, MB more"),
             (
                 (
@@ -194,11 +197,3 @@ def _batches_and_lengths(results: Results) -> Iterator[str]:
             from_seconds = f"From {_LINEAR_FROM_SECONDS:g} s on"
             yield f"{from_seconds}, time grows with length to the power of {exponent:.2f}; 1 is linear."
             yield ""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield "|" + "---|" * len(header)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""

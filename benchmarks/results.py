@@ -1,12 +1,13 @@
 """What a run found."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks import stats
 from benchmarks.cost import Costs
 from benchmarks.floor import Floor
 from benchmarks.goals import Goal, goals
+from benchmarks.learning import Learning
 from benchmarks.rounds import Batch, Case, Loads
 from benchmarks.servers import Memory
 
@@ -37,6 +38,7 @@ class Results:
     batches: list[Batch]
     costs: dict[str, Costs]  # by our servers
     floor: Floor | None = field(default=None)  # where the artifact has a graph to count
+    learning: Learning | None = field(default=None)
 
     def goals(self) -> list[Goal]:
         """The goals, met or missed."""
@@ -88,6 +90,7 @@ class Results:
                 for name, costs in self.costs.items()
             },
             "floor": self.floor and _plain(self.floor) | {"timed": [_plain(timed) for timed in self.floor.timed]},
+            "learning": self.learning and asdict(self.learning),
         }
 
 

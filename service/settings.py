@@ -6,10 +6,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model_store.cores import available_cores
 from model_store.manifest import OperatingPointName
 from model_store.runtimes import RuntimeName
 from model_store.store import DEFAULT_ROOT
-from service.cores import available_cores
 
 _Seconds = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import available_cores
+from model_store.cores import available_cores
 
 
 @pytest.fixture(autouse=True)

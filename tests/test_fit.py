@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from pathlib import Path
 
 import keras
@@ -93,6 +95,41 @@ def test_a_seed_decides_what_is_drawn(corpus: dict[str, list[Recording]]) -> Non
     assert not np.array_equal(first(CONFIG, 0), first(other, 0))
 
 
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_any_number_of_workers_makes_the_same_batches_in_the_same_order(
+    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    config = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"batch_size": 4, "not_speech": 0.2})})
+    expected = list(dataset.batches(corpus["train"], config, epoch=3, workers=3))
+    augment, threads, naps = dataset.augment, set(), iter(np.random.default_rng(0).uniform(0, 0.004, 10_000))
+
+    def late(*arguments: object, **keywords: object) -> np.ndarray:
+        """Done in another order than begun."""
+        threads.add(threading.get_ident())
+        time.sleep(next(naps))
+        return augment(*arguments, **keywords)
+
+    monkeypatch.setattr(dataset, "augment", late)
+    found = list(dataset.batches(corpus["train"], config, epoch=3, workers=workers))
+    assert len(threads) == workers
+    assert len(found) == len(expected) == 12
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+
+
+def test_no_more_batches_are_made_ahead_than_asked(
+    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(dataset, "mix", lambda waveforms, labels, rng, share: made.append(1) or (waveforms, labels))
+    stream = dataset.batches(corpus["train"] * 20, CONFIG, epoch=0, workers=2)
+    next(stream)
+    time.sleep(0.3)
+    assert len(made) == 1 + 2 * dataset.AHEAD
+    stream.close()
+
+
 def test_an_epoch_is_balanced(corpus: dict[str, list[Recording]]) -> None:
     labels = np.concatenate([labels for _, labels in dataset.batches(corpus["train"], CONFIG, epoch=0)])
     assert labels.shape == (48, 1)
@@ -125,7 +162,7 @@ def test_a_run_by_muon_is_gone_on_with(tmp_path: Path, corpus: dict[str, list[Re
 
 def test_the_average_of_the_weights_is_lent_and_given_back(corpus: dict[str, list[Recording]]) -> None:
     learner = fit.make_learner(CONFIG, fit.make_branches(CONFIG))
-    fit._compile(learner, CONFIG, steps=6)
+    fit.compile_learner(learner, CONFIG, steps=6)
     weight = learner.trainable_variables[0]
     seen = []
     for waveforms, labels in dataset.batches(corpus["train"], CONFIG, epoch=0):

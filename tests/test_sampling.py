@@ -54,3 +54,15 @@ def test_a_copy_whose_original_is_elsewhere_is_a_spoof_like_others() -> None:
 def test_both_classes_are_needed() -> None:
     with pytest.raises(ValueError, match="takes both classes. Received: 160 bonafide, 0 spoof"):
         Sampler([(u, "one") for u in LARGE], FitConfig())
+
+
+def test_a_draw_is_that_of_numpy() -> None:
+    """Whose sums are over all clips, anew for each draw."""
+    attacks = [(90**0.3, 90), (10**0.3, 10)]
+    shares = np.concatenate([np.full(size, weight / size) for weight, size in attacks]) / sum(w for w, _ in attacks)
+    large = Sampler([clip for clip in CLIPS if clip[1] == "large"], FitConfig(pairs=0.0, balance=0.3))
+    ours, numpys = np.random.default_rng(4), np.random.default_rng(4)
+    pairs = large.draw(50, ours)
+    numpys.choice(1, 50, p=[1.0])
+    expected = [(int(numpys.choice(160 + np.arange(100), p=shares)), int(numpys.choice(160))) for _ in pairs]
+    assert [(spoof, bonafide) for bonafide, spoof in pairs] == expected

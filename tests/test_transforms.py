@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.corpora import made_speech
+from training import non_speech
 from training.non_speech import SIGNALS, VARIANTS, coloured, variants
 from training.transforms import TRANSFORMS
 
@@ -99,3 +100,9 @@ def test_signals_that_nobody_spoke_have_many_levels_and_lengths(name: str) -> No
         assert decibels(made[0]) == pytest.approx(-10, abs=4)  # peaks are clipped
     again = list(variants(name, seed=0, sample_rate=RATE))
     assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+def test_a_pluck_is_a_sum_of_sines_that_die_away() -> None:
+    t = np.arange(4_000) / RATE
+    partials = [np.sin(2 * np.pi * 220 * k * t) / k**1.5 * np.exp(-(2 + k) * t) for k in range(1, 10)]
+    assert np.allclose(non_speech._pluck(220.0, t), np.sum(partials, axis=0) * np.minimum(1, t / 0.01), atol=1e-12)

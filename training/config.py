@@ -118,6 +118,9 @@ class FitConfig(_Part):
         default=0.0, ge=0, le=1, description="of the spoofs without a pair, those that are signals that nobody spoke"
     )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
+    mixed_precision: bool = Field(
+        default=False, description="on a GPU, the networks learn in bfloat16; front ends, heads and losses in float32"
+    )
     mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from model_store import audio, windows
+from model_store.cores import available_cores
 from training import non_speech
 from training.augment import augment
 from training.config import Config
@@ -26,7 +27,7 @@ Waveform = npt.NDArray[np.float32]
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 _FULL_SCALE = 32_767
-_AHEAD = 4  # batches that are made while the model learns
+AHEAD = 2  # batches of each worker that are made or wait while the model learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Recording:
 
     @property
     def waveform(self) -> Waveform:
-        return np.divide(self.samples, _FULL_SCALE, dtype=np.float32)
+        return _as_waveform(self.samples)
 
     def changed(self, change: Callable[[Waveform], Waveform]) -> "Recording":
         """The recording after a change to its waveform."""
@@ -79,8 +80,13 @@ def epoch_windows(recordings: Sequence[Recording], config: Config) -> int:
     return config.fit.epoch_windows or 2 * min(bonafide, len(recordings) - bonafide)
 
 
-def batches(recordings: Sequence[Recording], config: Config, *, epoch: int) -> Iterator[Batch]:
+def batches(
+    recordings: Sequence[Recording], config: Config, *, epoch: int, workers: int | None = None
+) -> Iterator[Batch]:
     """The batches of a training epoch, the same ones for the same configuration and epoch.
+
+    They are made ahead, by `workers` threads: as many as there are cores, unless given. What they call (FFTs, codecs,
+    resampling) leaves Python to others for most of its time. How many there are changes nothing but the speed.
 
     Yields
     ------
@@ -109,9 +115,10 @@ def batches(recordings: Sequence[Recording], config: Config, *, epoch: int) -> I
                 labels.append(label)
         return mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=config.fit.mixup)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    workers = workers or available_cores()
+    with ThreadPoolExecutor(workers) as pool:
         numbers = iter(range(count))
-        waiting: deque[Future[Batch]] = deque(pool.submit(batch, number) for number in islice(numbers, _AHEAD))
+        waiting: deque[Future[Batch]] = deque(pool.submit(batch, n) for n in islice(numbers, AHEAD * workers))
         while waiting:
             current = waiting.popleft().result()
             waiting.extend(pool.submit(batch, number) for number in islice(numbers, 1))
@@ -148,6 +155,10 @@ def _decode(utterance: Utterance, *, sample_rate: int) -> npt.NDArray[np.int16]:
     return _as_int16(waveform)
 
 
+def _as_waveform(samples: npt.NDArray[np.int16]) -> Waveform:
+    return np.divide(samples, _FULL_SCALE, dtype=np.float32)
+
+
 def _as_int16(waveform: Waveform) -> npt.NDArray[np.int16]:
     return np.round(np.clip(waveform, -1, 1) * _FULL_SCALE).astype(np.int16)
 
@@ -156,7 +167,7 @@ def _cut(recording: Recording, config: Config, *, place: float) -> Waveform:
     """One window of a recording; `place` in [0, 1] of where it may begin."""
     length = config.input.window_samples
     first = round(place * max(recording.samples.size - length, 0))
-    part = recording.waveform[first : first + length]
+    part = _as_waveform(recording.samples[first : first + length])
     window: Waveform = windows.cut(part, window_samples=length, hop_samples=length)[0]
     return window
 

@@ -158,8 +158,8 @@ def _max_feature_map(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _frames(x: keras.KerasTensor) -> keras.KerasTensor:
-    """(batch, frames, bands, channels) -> (batch, frames, bands * channels)."""
-    return layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
+    """(batch, frames, bands, channels) -> (batch, frames, bands * channels), float32: a variance is a difference."""
+    return layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]), dtype="float32")(x)
 
 
 def _deviation(mean_square: keras.KerasTensor, mean: keras.KerasTensor) -> keras.KerasTensor:

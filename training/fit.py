@@ -9,7 +9,7 @@ No epoch is chosen: dev is only watched, so that what is fitted on it afterwards
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,27 +64,17 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
         learner = make_learner(config, make_branches(config))
         if start is not None:
             _begin_with(learner, start / LEARNER_FILE, config)
-        _compile(learner, config, steps=steps)
+        compile_learner(learner, config, steps=steps)
     epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
 
     while epoch < config.fit.epochs:
         _seed_layers(learner, config.fit.seed, epoch)
-        total, count = 0.0, 0
-        progress = tqdm(
-            dataset.batches(train, config, epoch=epoch),
-            total=steps,
-            desc=f"epoch {epoch + 1}/{config.fit.epochs}",
-            unit="step",
-            disable=None,
-        )
-        for waveforms, labels in progress:
-            loss = float(learner.train_on_batch(waveforms, labels))
-            total, count = total + loss * len(labels), count + len(labels)
-            progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        made = dataset.batches(train, config, epoch=epoch)
+        loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
         with averaged(learner):
             logits = clip_logits(make_logits(config, branches_of(learner, config)), dev, config)
-        figures = {"loss": total / count, **_figures(dev, logits.mean(axis=1))}
+        figures = {"loss": loss, **_figures(dev, logits.mean(axis=1))}
         epoch += 1
         for name, value in figures.items():
             history.setdefault(name, []).append(value)
@@ -101,6 +91,17 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
         weights = weigh(logits, utterances, training_attacks=learned, alike=config.fusion == "mean")
         _replace(run / MODEL_FILE, make_artifact(config, branches, weights=weights).save)
     return run / MODEL_FILE
+
+
+def learn(learner: keras.Model, batches: Iterable[dataset.Batch], *, steps: int, title: str) -> float:
+    """Take a step on each batch; the mean loss of their windows."""
+    total, count = 0.0, 0
+    progress = tqdm(batches, total=steps, desc=title, unit="step", disable=None)
+    for waveforms, labels in progress:
+        loss = float(learner.train_on_batch(waveforms, labels))
+        total, count = total + loss * len(labels), count + len(labels)
+        progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    return total / count
 
 
 def read_history(run: Path) -> History:
@@ -171,7 +172,8 @@ def read_learner(path: Path, config: Config) -> keras.Model:
     return keras.saving.load_model(path, custom_objects=own)
 
 
-def _compile(learner: keras.Model, config: Config, *, steps: int) -> None:
+def compile_learner(learner: keras.Model, config: Config, *, steps: int) -> None:
+    """Give a learner its loss, and an optimizer for epochs of so many steps."""
     # A first epoch of rising rates: batch normalisation has its statistics before the large steps begin.
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,

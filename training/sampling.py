@@ -45,7 +45,7 @@ class Sampler:
         sizes = [len(self._bonafide[corpus]) + len(self._spoof[corpus]) for corpus in self._bonafide]
         self._corpora = _powers(sizes, config.balance)
         attacks = {corpus: [utterances[n][0].attack for n in members] for corpus, members in self._spoof.items()}
-        self._spoof_shares = {corpus: self._by_group(attacks[corpus]) for corpus in self._spoof}
+        self._spoof_shares = {corpus: _cumulative(self._by_group(attacks[corpus])) for corpus in self._spoof}
         self._copied = np.array(list(self._copies), np.int64)
         of_copies = [(utterances[n][1], utterances[n][0].attack) for n in self._copies]
         origins = [utterances[original][1] for original in self._copies.values()]
@@ -53,20 +53,19 @@ class Sampler:
             per_corpus = dict(zip(self._bonafide, self._corpora, strict=True))
             within = {corpus: sum(origin == corpus for origin in origins) for corpus in set(origins)}
             weights = np.array([per_corpus.get(origin, 0) / within[origin] for origin in origins])
-            self._copy_shares = weights * self._by_group(of_copies)
-            self._copy_shares /= self._copy_shares.sum()
+            self._copy_shares = _cumulative(weights * self._by_group(of_copies))
 
     def draw(self, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
         """`count` pairs of indices: a bonafide clip, and a spoof."""
         copies = round(self._config.pairs * count) if self._copies else 0
         pairs = []
         if copies:
-            chosen = rng.choice(self._copied, copies, p=self._copy_shares)
+            chosen = self._copied[self._copy_shares.searchsorted(rng.random(copies), side="right")]
             pairs += [(self._copies[int(n)], int(n)) for n in chosen]
         names = list(self._bonafide)
         for place in rng.choice(len(names), count - copies, p=self._corpora):
             corpus = names[place]
-            spoof = rng.choice(self._spoof[corpus], p=self._spoof_shares[corpus])
+            spoof = self._spoof[corpus][self._spoof_shares[corpus].searchsorted(rng.random(), side="right")]
             pairs.append((int(rng.choice(self._bonafide[corpus])), int(spoof)))
         return pairs
 
@@ -79,6 +78,12 @@ class Sampler:
         _, of_member, sizes = np.unique([str(g) for g in groups], return_inverse=True, return_counts=True)
         shares: Shares = (_powers(sizes.tolist(), self._config.balance) / sizes)[of_member]
         return shares
+
+
+def _cumulative(shares: Shares) -> Shares:
+    """Shares added up to 1. Where a uniform number falls in is what `Generator.choice` draws, and adds up each time."""
+    sums = np.cumsum(shares)
+    return np.asarray(sums / sums[-1])
 
 
 def _powers(sizes: Sequence[int], power: float) -> Shares:

@@ -3,12 +3,12 @@
 import argparse
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import tensorflow as tf
 
+from model_store.cores import available_cores
 from training import config
 from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
 from training.fit import LEARNER_FILE, fit
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     chosen = config.load(args.config, args.set)
-    _leave_a_core_to_the_loader()
+    leave_a_core_to_the_loader()
     args.out.mkdir(parents=True, exist_ok=True)
     corpora = [
         {"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in args.corpus
@@ -59,9 +59,8 @@ def _protocols(corpus: Path) -> dict[str, str]:
     return own | {f"pooled_{partition}": digest for partition, digest in earlier.items()}
 
 
-def _leave_a_core_to_the_loader() -> None:
+def leave_a_core_to_the_loader() -> None:
     """Of small operations on few cores, one thread does as much as two and takes three quarters of their time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(RuntimeError):  # TensorFlow has begun, with what it was given
-        tf.config.threading.set_intra_op_parallelism_threads(max(cores - 1, 1))
+        tf.config.threading.set_intra_op_parallelism_threads(max(available_cores() - 1, 1))
         tf.config.threading.set_inter_op_parallelism_threads(2)
