@@ -12,7 +12,8 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -90,14 +91,14 @@ def measure(
     learner = make_learner(chosen, make_branches(chosen))
     compile_learner(learner, chosen, steps=1_000)
 
-    def take(batches: Sequence[dataset.Batch], words: str) -> None:
-        learn(learner, batches, steps=len(batches), title=f"{name}, {words}")
+    def take(batches: Iterable[dataset.Batch], steps: int, words: str) -> None:
+        learn(learner, batches, steps=steps, title=f"{name}, {words}")
 
     stream = dataset.batches(recordings, endless, epoch=0)
     kept = list(islice(stream, _TRIAL_STEPS))
-    take(kept, "compiling")
+    take(kept, _TRIAL_STEPS, "compiling")
     begun = time.perf_counter()
-    take(kept, "trial")
+    take(kept, _TRIAL_STEPS, "on trial")
     steps = max(_TRIAL_STEPS, round(seconds * len(kept) / (time.perf_counter() - begun)))
     kept += islice(stream, steps - len(kept))
     stream.close()
@@ -105,13 +106,11 @@ def measure(
     from_clips, in_memory = [], []
     for number in range(rounds):
         stream = dataset.batches(recordings, endless, epoch=1 + number)
-        learn(learner, islice(stream, dataset.AHEAD * available_cores()), steps=0, title=f"{name}, warming up")
-        words = f"{name}, from clips"
-        from_clips.append(
-            timed(lambda s=stream, w=words: learn(learner, islice(s, steps), steps=steps, title=w), steps)
-        )
+        ahead = dataset.AHEAD * available_cores()
+        take(islice(stream, ahead), ahead, "warming up")
+        from_clips.append(timed(partial(take, islice(stream, steps), steps, "from clips"), steps))
         stream.close()
-        in_memory.append(timed(lambda: take(kept, "in memory"), steps))
+        in_memory.append(timed(partial(take, kept, steps, "in memory"), steps))
     return Steps(name, chosen.fit.batch_size, from_clips, in_memory)
 
 

@@ -10,6 +10,7 @@ No epoch is chosen: dev is only watched, so that what is fitted on it afterwards
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from model_store.cores import available_cores
 from training import dataset
 from training.config import Config
 from training.fold import fold
@@ -111,13 +113,21 @@ def read_history(run: Path) -> History:
 
 
 def clip_logits(model: keras.Model, recordings: Sequence[dataset.Recording], config: Config) -> npt.NDArray[np.float64]:
-    """The mean of each recording's windows' logits, (recordings, branches), in pieces so that memory stays bounded."""
-    means = []
-    for first in range(0, len(recordings), _PIECE):
+    """The mean of each recording's windows' logits, (recordings, branches), in pieces so that memory stays bounded.
+
+    Several pieces at a time: a call by itself leaves idle the core that the loader has while the model learns.
+    """
+
+    def of_piece(first: int) -> list[npt.NDArray[np.float64]]:
         cuts = [dataset.cut(recording, config) for recording in recordings[first : first + _PIECE]]
         logits = np.asarray(model.predict_on_batch(np.concatenate(cuts)), np.float64)
         ends = np.cumsum([len(cut) for cut in cuts])
-        means += [part.mean(axis=0) for part in np.split(logits, ends[:-1])]
+        return [part.mean(axis=0) for part in np.split(logits, ends[:-1])]
+
+    means = of_piece(0)  # alone: it makes the function that the others call
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for piece in pool.map(of_piece, range(_PIECE, len(recordings), _PIECE)):
+            means += piece
     return np.array(means)
 
 
