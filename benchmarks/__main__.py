@@ -80,7 +80,7 @@ FULL = Plan(
     batch_repeats=3,
     lengths=(1, 3, 10, 30, 60, 180, 600),
     floor_rounds=7,
-    training=("--rounds", "5", "--seconds", "2"),
+    training=("--rounds", "4", "--seconds", "2"),
 )
 
 

@@ -44,18 +44,16 @@ class Steps:
         ours, theirs = ([p.steps_per_second for p in passes] for passes in (self.from_clips, self.in_memory))
         return stats.spread(stats.ratios(ours, theirs))
 
-    def permitted(self, cores: int) -> float:
-        """The most that the ratio can come to: cores that do nothing but what a step from clips takes, 1 at most."""
-        cpu_ms = stats.spread([p.cpu_ms for p in self.from_clips]).median
-        in_memory = stats.spread([p.steps_per_second for p in self.in_memory]).median
-        return min(1.0, 1e3 * cores / cpu_ms / in_memory)
+    def if_busy(self) -> stats.Spread:
+        """What the ratio is where steps in memory keep every core busy: that of their CPU time, round by round."""
+        ours, theirs = ([p.cpu_ms for p in passes] for passes in (self.from_clips, self.in_memory))
+        return stats.spread(stats.ratios(theirs, ours))
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
     """All of it."""
 
-    cores: int
     loaded: Loaded
     steps: list[Steps]
 
@@ -66,7 +64,7 @@ class Learning:
             Steps(**one | {name: [Pass(**taken) for taken in one[name]] for name in ("from_clips", "in_memory")})
             for one in found["steps"]
         ]
-        return cls(found["cores"], Loaded(**found["loaded"]), steps)
+        return cls(Loaded(**found["loaded"]), steps)
 
 
 def markdown(learning: Learning) -> Iterator[str]:
@@ -79,7 +77,7 @@ def markdown(learning: Learning) -> Iterator[str]:
         f"run, in {loaded.seconds:.0f} s ({loaded.cpu_seconds:.0f} s of CPU time), and kept in memory as 16-bit "
         f"waveforms: {loaded.waveforms_mb:,.0f} MB, of {loaded.peak_mb:,.0f} MB that the process then holds. Steps "
         "from these clips, drawn, cut and augmented as in training, take turns with the same steps on batches that lie "
-        "in memory. *Permitted* is the ratio if no core were ever idle, since augmentation takes CPU time as steps do."
+        "in memory. *If busy* is the ratio where those keep every core busy: augmentation takes CPU time as they do."
     )
     yield ""
     yield from table(
@@ -89,19 +87,19 @@ def markdown(learning: Learning) -> Iterator[str]:
             "steps/s",
             "in memory",
             "ratio",
-            "permitted",
+            "if busy",
             "CPU ms/step",
             "in memory",
             "idle, %",
         ),
-        (_row(steps, learning.cores) for steps in learning.steps),
+        (_row(steps) for steps in learning.steps),
     )
     others = [taken.others_share for steps in learning.steps for taken in steps.from_clips + steps.in_memory]
     yield f"Other processes took {100 * stats.spread(others).median:.0f} % of the machine's CPU time meanwhile."
     yield ""
 
 
-def _row(steps: Steps, cores: int) -> tuple[str, ...]:
+def _row(steps: Steps) -> tuple[str, ...]:
     def spread(passes: list[Pass], name: str, scale: float = 1.0) -> stats.Spread:
         return stats.spread([scale * getattr(taken, name) for taken in passes])
 
@@ -111,7 +109,7 @@ def _row(steps: Steps, cores: int) -> tuple[str, ...]:
         f"{spread(steps.from_clips, 'steps_per_second'):.2f}",
         f"{spread(steps.in_memory, 'steps_per_second'):.2f}",
         f"{steps.ratio():.2f}",
-        f"{steps.permitted(cores):.2f}",
+        f"{steps.if_busy():.2f}",
         f"{spread(steps.from_clips, 'cpu_ms'):.0f}",
         f"{spread(steps.in_memory, 'cpu_ms'):.0f}",
         f"{spread(steps.from_clips, 'idle_share', 100):.0f}",

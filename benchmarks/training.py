@@ -151,7 +151,7 @@ def main() -> None:
         )
         for name in arguments.recipes
     ]
-    json.dump(dataclasses.asdict(Learning(available_cores(), loaded, steps)), sys.stdout)
+    json.dump(dataclasses.asdict(Learning(loaded, steps)), sys.stdout)
 
 
 if __name__ == "__main__":

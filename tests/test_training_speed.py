@@ -18,18 +18,15 @@ def passes(rates: list[float], cpu_ms: float) -> list[Pass]:
 
 
 FOUND = Learning(
-    cores=2,
     loaded=Loaded(25_380, 24.0, 20.0, 35.0, 2_765.0, 4_000.0),
     steps=[Steps("duo", 32, passes([4.0, 3.0, 4.0], 480.0), passes([5.0, 3.0, 4.0], 400.0))],
 )
 
 
-def test_a_ratio_is_of_rounds_and_cores_bound_it() -> None:
+def test_a_ratio_is_of_rounds_and_that_of_busy_cores_of_their_time() -> None:
     (steps,) = FOUND.steps
     assert steps.ratio() == stats.Spread(1.0, 0.8, 1.0)
-    # 480 ms of CPU time a step leave two cores 4.17 steps a second, and in memory they take 4.
-    assert steps.permitted(2) == 1
-    assert steps.permitted(1) == pytest.approx(1 / 0.48 / 4)
+    assert steps.if_busy().median == pytest.approx(400 / 480)
 
 
 def test_what_a_process_prints_is_read_back_and_reported() -> None:
@@ -38,7 +35,7 @@ def test_what_a_process_prints_is_read_back_and_reported() -> None:
     assert "25,380 made clips, 24.0 hours" in text
     assert "in 20 s (35 s of CPU time)" in text
     assert "2,765 MB, of 4,000 MB" in text
-    row = "4.00 (3.00 to 4.00) | 4.00 (3.00 to 5.00) | 1.00 (0.80 to 1.00) | 1.00"
+    row = "4.00 (3.00 to 4.00) | 4.00 (3.00 to 5.00) | 1.00 (0.80 to 1.00) | 0.83 (0.83 to 0.83)"
     assert f"| duo | 32 | {row} | 480 (480 to 480) | 400 (400 to 400) | 10 (10 to 10) |" in text
     assert "took 20 % of the machine's CPU time" in text
 
