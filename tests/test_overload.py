@@ -92,6 +92,34 @@ def test_what_comes_together_is_refused_together(store: Path, monkeypatch: pytes
                 assert times <= len(pauses) < 5 * times
 
 
+def test_what_was_refused_unparsed_is_read_past(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = f"POST /detect HTTP/1.1\r\nHost: a\r\nX-Request-ID: plain-1\r\nContent-Length: {len(CLIP)}\r\n\r\n"
+    with full(store, monkeypatch) as (client, _):
+        address = client.base_url.host, client.base_url.port or 0
+        with socket.create_connection(address, timeout=30) as connection:
+            for part in (head.encode() + CLIP[:10], CLIP[10:5_000], CLIP[5_000:] + b"GET /health/live HTTP/1.1\r\n"):
+                connection.sendall(part)
+                time.sleep(0.05)
+            connection.sendall(b"Host: a\r\n\r\n")
+            received = b""
+            while not received.endswith(b'{"status":"alive"}'):
+                received += connection.recv(65_536)
+    refused, alive = received.split(b"HTTP/1.1 ")[1:]
+    assert refused.startswith(b"429 ")
+    assert b"\r\nX-Request-ID: plain-1\r\n" in refused
+    assert alive.startswith(b"200 ")
+
+
+def test_a_plain_clip_takes_one_place(store: Path) -> None:
+    head = f"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Type: audio/wav\r\nContent-Length: {len(CLIP)}\r\n\r\n"
+    with serving(store, max_queue_clips=1) as client:
+        address = client.base_url.host, client.base_url.port or 0
+        for _ in range(2):
+            with socket.create_connection(address, timeout=30) as connection:
+                connection.sendall(head.encode() + CLIP)
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_health_and_metrics_do_not_ask_for_a_place(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with full(store, monkeypatch) as (client, _):
         for path in ("/health/live", "/health/ready", "/metrics", "/models"):

@@ -84,3 +84,43 @@ def test_a_body_is_not_a_head(light: Client, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_process_speaks_it() -> None:
     source = (Path(__file__).parents[1] / "service/__main__.py").read_text(encoding="utf-8")
     assert f"http={Protocol.__name__}," in source
+
+
+_HEAD = b"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n"
+
+
+@pytest.mark.parametrize(
+    "more", [b"", b"Connection: keep-alive\r\n", b"X-Request-ID: 1\r\nX: \xe9\r\n"], ids=["length", "usual", "id"]
+)
+def test_a_plain_head_is_known_unparsed(more: bytes) -> None:
+    found = protocol._PLAIN.match(_HEAD + more + b"\r\nbody")
+    assert found is not None
+    assert (found[1], found.end()) == (b"12", len(_HEAD + more) + 2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        _HEAD + b"content-length: 12\r\n\r\n",
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        _HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
+        _HEAD + b"X: a\r\n Transfer-Encoding: chunked\r\n\r\n",
+        _HEAD + b"X: a\nTransfer-Encoding: chunked\r\n\r\n",
+        _HEAD + b"X: a\rTransfer-Encoding: chunked\r\n\r\n",
+        _HEAD + b"Expect: 100-continue\r\n\r\n",
+        _HEAD + b"Connection: close\r\n\r\n",
+        _HEAD + b"Connection: keep-alive, upgrade\r\n\r\n",
+        _HEAD + b"Upgrade: h2c\r\n\r\n",
+        _HEAD + b"X\r\n\r\n",
+        _HEAD + b"X: \0\r\n\r\n",
+        _HEAD,
+        _HEAD.replace(b"12", b"+12") + b"\r\n",
+        _HEAD.replace(b"12", b"1 2") + b"\r\n",
+        _HEAD.replace(b"12", b"9" * 19) + b"\r\n",
+        _HEAD.replace(b"1.1", b"1.0") + b"\r\n",
+        _HEAD.replace(b"detect", b"detects") + b"\r\n",
+        _HEAD.replace(b"POST", b"GET") + b"\r\n",
+    ],
+)
+def test_any_other_head_is_for_the_parser(head: bytes) -> None:
+    assert protocol._PLAIN.match(head) is None
