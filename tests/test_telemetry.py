@@ -75,7 +75,9 @@ def test_metrics_count_what_happened(store: Path) -> None:
     assert value(found, "bonafide_call_windows_sum") == 3 * 2 + 1
     for stage in ("decode", "queue"):
         assert value(found, "bonafide_stage_seconds_count", stage=stage) == 4
-    assert 1 <= value(found, "bonafide_stage_seconds_count", stage="infer") <= 4  # one for each call
+    assert (
+        1 <= value(found, "bonafide_stage_seconds_count", stage="infer") <= 7
+    )  # one for each call, of a window or more
     assert value(found, "bonafide_queue_clips") == 0
     assert value(found, "bonafide_ready") == value(found, "bonafide_models_loaded") == 1
     assert value(found, "bonafide_model_info", **model, sha256=sha256) == 1
@@ -119,7 +121,7 @@ def test_a_queue_is_seen(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(Detector, "logits", looked_at)
         client.post("/detect", content=CLIP)
-    assert seen == [1]
+    assert set(seen) == {1}  # in each of its calls
 
 
 # Logs
