@@ -78,7 +78,7 @@ def test_a_pipeline_that_holds_the_learner_up_is_seen(
     augment = dataset.augment
 
     def late(*arguments: object, **keywords: object) -> object:
-        time.sleep(0.05)
+        time.sleep(0.02)
         return augment(*arguments, **keywords)
 
     if slow:
