@@ -20,12 +20,11 @@ _NOT_HTTP = "A request is HTTP/1.1. Received: bytes that are not."
 _ENDLESS = f"The line and the headers of a request are about {MAX_HEAD_BYTES} bytes at most. Received: more."
 _GATED = (gate.ROUTE.encode(), gate.ROUTE.encode() + b"?")  # spelled otherwise, `service.gate.Gated` refuses it
 # A head with one Content-Length (RFC 9112, 6) and nothing else that frames a message or changes the connection.
-_MATTERS = rb"(?!(?:content-length|transfer-encoding|expect|upgrade|connection(?!:[\t ]*keep-alive[\t ]*\r\n))[\t ]*:)"
-_OTHERS = rb"(?:" + _MATTERS + rb"[!#-'*+\-.^_`|~0-9a-z]+:[\t -~\x80-\xff]*\r\n)*"
+_MATTERS = rb"(?!(?i:content-length|transfer-encoding|expect|upgrade|connection(?!:[\t ]*keep-alive[\t ]*\r\n))[\t ]*:)"
+_OTHERS = rb"(?:" + _MATTERS + rb"[!#-'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*"
 _PLAIN = re.compile(
-    rb"POST %b(?:\?[!-~]*)? HTTP/1\.1\r\n%bcontent-length:[\t ]*([0-9]{1,18})[\t ]*\r\n%b\r\n"
-    % (_GATED[0], _OTHERS, _OTHERS),
-    re.IGNORECASE,
+    rb"POST %b(?:\?[!-~]*)? HTTP/1\.1\r\n%b(?i:content-length):[\t ]*([0-9]{1,18})[\t ]*\r\n%b\r\n"
+    % (_GATED[0], _OTHERS, _OTHERS)
 )
 _ID = re.compile(rb"\r\nx-request-id:[\t ]*([^\r\n]*?)[\t ]*\r\n", re.IGNORECASE)
 

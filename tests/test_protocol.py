@@ -90,7 +90,7 @@ _HEAD = b"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n"
 
 
 @pytest.mark.parametrize(
-    "more", [b"", b"Connection: keep-alive\r\n", b"X-Request-ID: 1\r\nX: \xe9\r\n"], ids=["length", "usual", "id"]
+    "more", [b"", b"CONNECTION: Keep-Alive\r\n", b"X-Request-ID: 1\r\nX: \xe9\r\n"], ids=["length", "usual", "id"]
 )
 def test_a_plain_head_is_known_unparsed(more: bytes) -> None:
     found = protocol._PLAIN.match(_HEAD + more + b"\r\nbody")
@@ -101,7 +101,7 @@ def test_a_plain_head_is_known_unparsed(more: bytes) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        _HEAD + b"content-length: 12\r\n\r\n",
+        _HEAD + b"CONTENT-length: 12\r\n\r\n",
         _HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
         _HEAD + b"Transfer-Encoding : chunked\r\n\r\n",
         _HEAD + b"X: a\r\n Transfer-Encoding: chunked\r\n\r\n",
@@ -119,7 +119,10 @@ def test_a_plain_head_is_known_unparsed(more: bytes) -> None:
         _HEAD.replace(b"12", b"9" * 19) + b"\r\n",
         _HEAD.replace(b"1.1", b"1.0") + b"\r\n",
         _HEAD.replace(b"detect", b"detects") + b"\r\n",
+        _HEAD.replace(b"detect", b"DETECT") + b"\r\n",
         _HEAD.replace(b"POST", b"GET") + b"\r\n",
+        _HEAD.replace(b"POST", b"post") + b"\r\n",
+        _HEAD.replace(b"HTTP", b"http") + b"\r\n",
     ],
 )
 def test_any_other_head_is_for_the_parser(head: bytes) -> None:
