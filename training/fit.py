@@ -69,13 +69,16 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
         compile_learner(learner, config, steps=steps)
     epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
+    watched = make_logits(config, branches_of(learner, config))  # once: to compile it takes JAX as long as an epoch
 
     while epoch < config.fit.epochs:
         _seed_layers(learner, config.fit.seed, epoch)
         made = dataset.batches(train, config, epoch=epoch)
         loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
         with averaged(learner):
-            logits = clip_logits(make_logits(config, branches_of(learner, config)), dev, config)
+            for name in config.branches:  # those that learn in bfloat16 are watched by copies
+                watched.get_layer(name).set_weights(learner.get_layer(name).get_weights())
+            logits = clip_logits(watched, dev, config)
         figures = {"loss": loss, **_figures(dev, logits.mean(axis=1))}
         epoch += 1
         for name, value in figures.items():
@@ -115,17 +118,19 @@ def read_history(run: Path) -> History:
 def clip_logits(model: keras.Model, recordings: Sequence[dataset.Recording], config: Config) -> npt.NDArray[np.float64]:
     """The mean of each recording's windows' logits, (recordings, branches), in pieces so that memory stays bounded.
 
-    Several pieces at a time: a call by itself leaves idle the core that the loader has while the model learns.
+    In TensorFlow several pieces at a time: a call by itself leaves idle the core that the loader has while the model
+    learns. JAX gives a model's weights away to a call, and compiles for each number of windows: few ones, then.
     """
 
     def of_piece(first: int) -> list[npt.NDArray[np.float64]]:
         cuts = [dataset.cut(recording, config) for recording in recordings[first : first + _PIECE]]
-        logits = np.asarray(model.predict_on_batch(np.concatenate(cuts)), np.float64)
         ends = np.cumsum([len(cut) for cut in cuts])
-        return [part.mean(axis=0) for part in np.split(logits, ends[:-1])]
+        empty = np.zeros((-ends[-1] % _PIECE, config.input.window_samples), np.float32)
+        logits = np.asarray(model.predict_on_batch(np.concatenate([*cuts, empty])), np.float64)
+        return [part.mean(axis=0) for part in np.split(logits, ends)[:-1]]
 
     means = of_piece(0)  # alone: it makes the function that the others call
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(available_cores() if keras.config.backend() == "tensorflow" else 1) as pool:
         for piece in pool.map(of_piece, range(_PIECE, len(recordings), _PIECE)):
             means += piece
     return np.array(means)
@@ -137,6 +142,8 @@ def averaged(learner: keras.Model) -> Iterator[None]:
     current = [variable.numpy() for variable in learner.trainable_variables]
     if learner.optimizer.use_ema:
         learner.optimizer.finalize_variable_values(learner.trainable_variables)
+        for variable in learner.trainable_variables:  # of its own: JAX would give the optimizer's away to a call
+            variable.assign(np.array(variable))
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import tensorflow as tf
+import keras
 
 from model_store.cores import available_cores
 from training import config
@@ -60,7 +60,14 @@ def _protocols(corpus: Path) -> dict[str, str]:
 
 
 def leave_a_core_to_the_loader() -> None:
-    """Of small operations on few cores, one thread does as much as two and takes three quarters of their time."""
+    """Of small operations on few cores, one thread does as much as two and takes three quarters of their time.
+
+    So for TensorFlow; Keras' other backends are left as they are.
+    """
+    if keras.config.backend() != "tensorflow":
+        return
+    import tensorflow as tf  # noqa: PLC0415  # a machine that trains with JAX has none
+
     with suppress(RuntimeError):  # TensorFlow has begun, with what it was given
         tf.config.threading.set_intra_op_parallelism_threads(max(available_cores() - 1, 1))
         tf.config.threading.set_inter_op_parallelism_threads(2)

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from training.vocoders import codecs, source_filter, spectra, world
+from training.vocoders import codecs, source_filter, spectra, units, world
 
 Waveform = npt.NDArray[np.float32]
 Generator = Literal["istft", "upsampling"]
@@ -32,6 +32,7 @@ METHODS: dict[str, Method] = {
     "sinusoidal": source_filter.sinusoidal,
     "transform_codec": codecs.transform_codec,
     "upsampling": codecs.upsampled,
+    "concatenation": units.concatenated,
 }
 
 
