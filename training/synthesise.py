@@ -28,6 +28,7 @@ from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
 
 _ALL = (*METHODS, *NEURAL)
+_USUAL = tuple(name for name in _ALL if name not in NEURAL or NEURAL[name].adversaries != "large")  # need no GPU
 _FLAC = "LA/ASVspoof2019_LA_train/flac"
 _PROTOCOLS = "LA/ASVspoof2019_LA_cm_protocols"
 _VOCODERS = "vocoders"
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the corpus to write, or to go on with")
     parser.add_argument("--copies", type=int, default=4, metavar="N", help="of each clip (default: 4)")
     parser.add_argument(
-        "--methods", metavar="A,B", help=f"some of {', '.join(_ALL)}; drawn equally often (default: all)"
+        "--methods",
+        metavar="A,B",
+        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last two, which learn on a GPU)",
     )
     parser.add_argument(
         "--neural-steps",
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     ValueError
         Arguments out of range.
     """
-    methods = args.methods.split(",") if args.methods else list(_ALL)
+    methods = args.methods.split(",") if args.methods else list(_USUAL)
     if unknown := [name for name in methods if name not in _ALL]:
         raise ValueError(f"A method is one of {', '.join(_ALL)}. Received: {', '.join(unknown)}.")
     if min(args.copies, args.jobs, args.neural_steps) < 1:
@@ -154,7 +157,7 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
 
 
 def _train(out: Path, originals: Sequence[Utterance], name: str, *, steps: int, seed: int) -> None:
-    from training.vocoders import neural_fit  # noqa: PLC0415 (imports TensorFlow)
+    from training.vocoders import neural_fit  # noqa: PLC0415 (imports Keras)
 
     drawn = np.random.default_rng(seed).permutation(len(originals))[:_MOST_CLIPS]
     decoded = (decode_as_is(path) for index in drawn if (path := originals[index].path))
@@ -179,9 +182,10 @@ def _write(out: Path, task: Task, *, seed: int) -> None:
 def _method(out: Path, name: str) -> Method:
     if name in METHODS:
         return METHODS[name]
-    from training.vocoders import neural  # noqa: PLC0415 (imports TensorFlow)
+    from training.vocoders import neural  # noqa: PLC0415 (imports Keras)
 
-    return partial(neural.resynthesise, model=_vocoder(out, name))
+    variant = NEURAL[name]
+    return partial(neural.resynthesise, model=_vocoder(out, name), frames=variant.frames, smoothed=variant.smoothed)
 
 
 def _clip(out: Path, utterance: Utterance) -> Path:

@@ -9,7 +9,9 @@ import numpy.typing as npt
 from training.vocoders import codecs, source_filter, spectra, units, world
 
 Waveform = npt.NDArray[np.float32]
-Generator = Literal["istft", "upsampling"]
+Generator = Literal["istft", "upsampling", "vocos", "hifigan"]
+Adversaries = Literal["none", "small", "large"]
+Loss = Literal["spectral", "mel"]
 
 
 class Method(Protocol):
@@ -38,16 +40,23 @@ METHODS: dict[str, Method] = {
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A neural vocoder: its generator, and whether an adversary helps to train it."""
+    """A neural vocoder: its generator, and how it learns and is used."""
 
     generator: Generator
-    adversarial: bool
+    adversaries: Adversaries = "none"
+    joins: float = 0.5  # after this share of the steps they do
+    loss: Loss = "spectral"  # beside the adversaries'
+    batch: int = 8  # segments in a step
+    frames: int = 1  # a spectrogram's length is a multiple of so many
+    smoothed: bool = False  # half of the copies are of smoothed spectrograms
 
 
 # Methods that have to be trained first (`neural_fit.fit`).
 NEURAL: dict[str, Variant] = {
-    "neural_istft": Variant("istft", adversarial=False),
-    "neural_istft_gan": Variant("istft", adversarial=True),
-    "neural_upsampling": Variant("upsampling", adversarial=False),
-    "neural_upsampling_gan": Variant("upsampling", adversarial=True),
+    "neural_istft": Variant("istft"),
+    "neural_istft_gan": Variant("istft", "small"),
+    "neural_upsampling": Variant("upsampling"),
+    "neural_upsampling_gan": Variant("upsampling", "small"),
+    "neural_hifigan": Variant("hifigan", "large", joins=0.0, loss="mel", batch=32, frames=64, smoothed=True),
+    "neural_vocos": Variant("vocos", "large", joins=0.0, loss="mel", batch=32, frames=64, smoothed=True),
 }
