@@ -142,7 +142,9 @@ class _OnJax:
                 judged = jax.tree.unflatten(structure, flat)
             return (weights, judged, memory, of_opponent), distance
 
-        self._step = jax.jit(step, static_argnums=2, donate_argnums=0)
+        # XLA's pool of threads on a CPU blocks for ever where several Fourier transforms wait for it at once.
+        options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else None
+        self._step = jax.jit(step, static_argnums=2, donate_argnums=0, compiler_options=options)
 
     def step(self, real: Waveform, *, opposed: bool) -> Any:
         self._state, distance = self._step(self._state, real, opposed)
