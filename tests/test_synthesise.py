@@ -1,5 +1,7 @@
 """Copies that differ from their originals by the vocoder alone, and the corpus of them."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import soundfile
 from tests.corpora import made_speech, make_corpus
 from training.__main__ import main
 from training.corpus import protocol_path, read_partition
-from training.synthesise import attack_name, plan
+from training.synthesise import attack_name, plan, usual_methods
 from training.vocoders import copies
-from training.vocoders.methods import METHODS
+from training.vocoders.methods import METHODS, NEURAL
 
 RATE = 16_000
 SPEECH = made_speech(np.random.default_rng(0), pitch_hz=130, leading_seconds=0.1).astype(np.float32)
@@ -157,6 +159,20 @@ def test_methods_are_drawn_equally_often_and_a_clip_gets_different_ones(corpus: 
         assert len({method for u, _, method in planned if u.source == original.id}) == 5
     assert planned == list(plan(originals, methods, copies=5, seed=0))
     assert planned != list(plan(originals, methods, copies=5, seed=1))
+
+
+def test_neural_vocoders_keep_their_names_and_those_for_a_gpu_have_to_be_asked_for() -> None:
+    assert [attack_name(method) for method in NEURAL] == ["V51", "V52", "V53", "V54", "V55", "V56"]
+    assert set(NEURAL) - set(usual_methods()) == {"neural_hifigan", "neural_vocos"}
+    assert set(METHODS) < set(usual_methods())
+
+
+def test_synthesise_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; import training.__main__, training.synthesise;"
+        "assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True, timeout=60)
 
 
 def test_what_was_interrupted_goes_on_and_ends_the_same(corpus: Path, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
 
 _ALL = (*METHODS, *NEURAL)
-_USUAL = tuple(name for name in _ALL if name not in NEURAL or NEURAL[name].adversaries != "large")  # need no GPU
 _FLAC = "LA/ASVspoof2019_LA_train/flac"
 _PROTOCOLS = "LA/ASVspoof2019_LA_cm_protocols"
 _VOCODERS = "vocoders"
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     ValueError
         Arguments out of range.
     """
-    methods = args.methods.split(",") if args.methods else list(_USUAL)
+    methods = args.methods.split(",") if args.methods else usual_methods()
     if unknown := [name for name in methods if name not in _ALL]:
         raise ValueError(f"A method is one of {', '.join(_ALL)}. Received: {', '.join(unknown)}.")
     if min(args.copies, args.jobs, args.neural_steps) < 1:
@@ -123,6 +122,11 @@ def plan(originals: Sequence[Utterance], methods: Sequence[str], *, copies: int,
                 original.speaker, f"{original.id}-{number}", attack_name(method), "spoof", source=original.id
             )
             yield spoof, original.path, method
+
+
+def usual_methods() -> list[str]:
+    """Those that are drawn from unless others are asked for: all that need no GPU to learn."""
+    return [name for name in _ALL if name not in NEURAL or NEURAL[name].adversaries != "large"]
 
 
 def attack_name(method: str) -> str:

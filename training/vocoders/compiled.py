@@ -14,7 +14,6 @@ from training.vocoders.generators import waveforms
 
 Waveform = npt.NDArray[np.float32]
 Judge = Callable[[Any], Any]  # samples -> features, then verdicts
-Optimizer = keras.optimizers.Optimizer
 
 
 class Losses(Protocol):
@@ -45,8 +44,8 @@ def learner(
     adversaries: Sequence[keras.Model],
     losses: Losses,
     *,
-    optimizer: Optimizer,
-    opponent: Optimizer,
+    optimizer: keras.optimizers.Optimizer,
+    opponent: keras.optimizers.Optimizer,
 ) -> Learner:
     """Learning on the backend in use: the generator by `optimizer`, the adversaries by `opponent`."""
     optimizer.build(generator.trainable_variables)
@@ -72,8 +71,8 @@ class _OnTensorFlow:
         generator: keras.Model,
         adversaries: Sequence[keras.Model],
         losses: Losses,
-        optimizer: Optimizer,
-        opponent: Optimizer,
+        optimizer: keras.optimizers.Optimizer,
+        opponent: keras.optimizers.Optimizer,
     ) -> None:
         import tensorflow as tf  # noqa: PLC0415
 
@@ -91,7 +90,7 @@ class _OnTensorFlow:
                 opponent.apply(tape.gradient(verdict, judged), judged)
             return distance
 
-        self._step = lambda real, opposed: step(tf.constant(real), opposed)
+        self._step: Callable[[Any, bool], Any] = lambda real, opposed: step(tf.constant(real), opposed)
 
     def step(self, real: Waveform, *, opposed: bool) -> Any:
         return self._step(real, opposed)
@@ -106,8 +105,8 @@ class _OnJax:
         generator: keras.Model,
         adversaries: Sequence[keras.Model],
         losses: Losses,
-        optimizer: Optimizer,
-        opponent: Optimizer,
+        optimizer: keras.optimizers.Optimizer,
+        opponent: keras.optimizers.Optimizer,
     ) -> None:
         import jax  # noqa: PLC0415
 

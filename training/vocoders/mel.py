@@ -17,7 +17,7 @@ BANDS = 80
 FFT = 1024
 EDGE = (FFT - HOP) // 2  # samples that the first frame begins before the waveform, and the last ends after it
 _FLOOR = 1e-5  # of a mel band, as HiFi-GAN has it
-_LEAST_POWER = 1e-9  # of a bin, so that the root has a slope
+_LEAST_POWER = 1e-12  # of a bin, so that the root has a slope
 
 
 def log_mel(waveforms: Waveform, *, sample_rate: int) -> npt.NDArray[np.float32]:
