@@ -6,7 +6,7 @@ import pytest
 from scipy.linalg import solve_toeplitz
 
 from tests.corpora import made_speech
-from training.vocoders import codecs, source_filter, spectra, world
+from training.vocoders import codecs, source_filter, spectra, units, world
 from training.vocoders.methods import METHODS
 
 RATE = 16_000
@@ -158,6 +158,26 @@ def test_a_codec_of_sinusoids_keeps_the_pitch() -> None:
     both = (heard > 0) & (spoken > 0)
     assert both.sum() > 0.9 * (spoken > 0).sum()
     assert np.median(np.abs(np.log(heard[both] / spoken[both]))) < 0.01
+
+
+def test_units_come_from_elsewhere_in_the_clip() -> None:
+    speech = SPEECH + 0.01 * np.random.default_rng(3).standard_normal(SPEECH.size).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(speech, 160)
+    windows = windows / np.linalg.norm(windows, axis=1, keepdims=True)
+    for seed in range(3):
+        made = units.concatenated(speech, sample_rate=RATE, rng=np.random.default_rng(seed))
+        pieces = made[: made.size // 160 * 160].reshape(-1, 160)
+        likeness = (pieces / np.linalg.norm(pieces, axis=1, keepdims=True)) @ windows.T
+        places = likeness.argmax(axis=1)
+        real = likeness.max(axis=1) > 0.9999
+        moved = real & (np.abs(places - 160 * np.arange(len(places))) >= 8 * 160)
+        assert real.mean() > 0.6  # all but what lies in a join
+        assert 0.2 < moved.mean() < 0.9
+
+
+def test_units_take_half_a_second() -> None:
+    with pytest.raises(ValueError, match=r"come from 0.5 s or more. Received: 7999 samples"):
+        units.concatenated(SPEECH[:7999], sample_rate=RATE, rng=np.random.default_rng(0))
 
 
 def test_silence_is_no_error() -> None:
