@@ -28,23 +28,22 @@ def test_they_sort_as_they_were_made_and_none_is_made_twice() -> None:
     assert made == sorted(set(made))
 
 
-def test_its_bits_are_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def made(time_ns: int, chance: bytes) -> int:
+def test_its_digits_are_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(time_ns: int, chance: int) -> str:
         monkeypatch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: time_ns))
-        monkeypatch.setattr(ids, "os", SimpleNamespace(urandom=lambda _: chance))
-        return read(new_id())
+        monkeypatch.setattr(ids, "random", SimpleNamespace(getrandbits=lambda bits: chance & (1 << bits) - 1))
+        return new_id()
 
-    first, ones = bytes(8), b"\xff" * 8
-    assert made(0, first) == 0
-    assert made(1_000_000, first) == 1 << 80
-    assert made(999_999, first) == 999_999 << 60
-    assert made(0, ones) == (1 << 60) - 1
-    assert made(((1 << 48) - 1) * 1_000_000, first) == (1 << 48) - 1 << 80
-    assert [made(0, (1 << bit).to_bytes(8)) for bit in range(60)] == [1 << bit for bit in range(60)]
+    assert made(0, 0) == 26 * "0"
+    for bit in range(48):
+        assert read(made((1 << bit) * 1_000_000, 0)) == 1 << bit + 80
+    assert made(((1 << 48) - 1) * 1_000_000, 0) == "7ZZZZZZZZZ" + 16 * "0"
+    assert made(999_999, 0) == 10 * "0" + f"{999_999:05X}" + 11 * "0"
+    assert made(0, -1) == 15 * "0" + 11 * "F"
 
 
 def test_those_of_two_processes_at_one_time_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "time", SimpleNamespace(time_ns=lambda: 1_800_000_000_000_000_000))
     made = [new_id() for _ in range(1_000)]
-    assert len({one[:14] for one in made}) == 1
-    assert len({one[14:] for one in made}) == len(made)
+    assert len({one[:15] for one in made}) == 1
+    assert len({one[15:] for one in made}) == len(made)
