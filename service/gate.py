@@ -24,7 +24,8 @@ ROUTE = "/detect"  # whose requests are one clip
 _CODE = "overloaded"
 _KEPT_SECONDS = 0.25  # for a body on its way; a slower one finds a place when it is there, or does not
 _LOG_SECONDS = 10.0
-_PAUSE_SECONDS = 0.006  # a refusal waits for as long at the most, and an answer for a few of them
+_LONGEST_PAUSE_SECONDS = 0.012  # a refusal waits for as long, and an answer for a few of them
+_PAUSE_OF_WAIT = 1 / 50  # of what whoever is let in waits: what is in work lasts for many pauses, on many cores too
 
 
 class Reservation:
@@ -68,7 +69,7 @@ class Gate:
         self._refused, self._log_at = 0, 0.0
         self._refusing = False  # in this turn of the event loop
         self._ahead = b""  # of a refusal of this turn
-        self._connected = False
+        self._hurried = False
 
     def reserve(self, declared: str) -> Reservation | None:
         """A place for a body of the declared length; None where there is none."""
@@ -81,9 +82,12 @@ class Gate:
             asyncio.get_running_loop().call_soon(self._pause)
         return None
 
-    def connected(self) -> None:
-        """Somebody has connected, others may: uvloop takes in one a turn. No pause, the next time that one is due."""
-        self._connected = True
+    def hurry(self) -> None:
+        """No pause, the next time that one is due: somebody waits for the turns of the loop, and is not to be refused.
+
+        So does who has connected: uvloop takes in one a turn.
+        """
+        self._hurried = True
 
     def refusal(self, request_id: str, *, usual: Iterable[tuple[bytes, bytes]], close: bool) -> bytes:
         """The refusal as HTTP, with the usual headers of the server; counted as if a route had given it."""
@@ -111,9 +115,9 @@ class Gate:
         """
         self._refusing, self._ahead = False, b""
         self._log()
-        connected, self._connected = self._connected, False
-        if not connected:
-            time.sleep(_PAUSE_SECONDS)
+        hurried, self._hurried = self._hurried, False
+        if not hurried:
+            time.sleep(min(_LONGEST_PAUSE_SECONDS, _PAUSE_OF_WAIT * self.admission.wait_seconds()))
 
     def _log(self) -> None:
         """A line now and then: one for each would cost more than the refusal."""

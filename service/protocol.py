@@ -43,7 +43,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._state = self.config.app.state  # type: ignore[union-attr]
-        self._state.gate.connected()
+        self._state.gate.hurry()
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes of the client."""
@@ -109,6 +109,8 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(headers.get(b"x-request-id", ""), keep_alive=keep_alive)
                 return
             self.scope["reservation"] = reservation  # type: ignore[typeddict-unknown-key]
+        elif not gated:
+            self._state.gate.hurry()
         super().on_headers_complete()
 
     def _refuse(self, given: str, *, keep_alive: bool) -> None:
