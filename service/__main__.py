@@ -107,7 +107,7 @@ def main() -> int:
     logging.config.dictConfig(log_config(settings.log_level))  # before uvicorn would: what is found wrong is logged
     memory.settle()
     try:
-        app = create_app(settings)
+        app = create_app(settings, once_loaded=memory.look_past)
     except (KeysError, AuditError) as error:
         log.critical("cannot start: %s", error)
         return 1

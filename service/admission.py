@@ -174,9 +174,12 @@ class Admission:
 
     def retry_seconds(self) -> int:
         """When whoever is refused now may come again."""
+        return min(max(1, math.ceil(self.wait_seconds())), _LONGEST_RETRY_SECONDS)
+
+    def wait_seconds(self) -> float:
+        """Until what single clips wait for now is done, at the rate that was measured; 0 if none is known."""
         with self._lock:
-            wait = self._wait()
-        return min(max(1, math.ceil(wait)), _LONGEST_RETRY_SECONDS)
+            return self._wait()
 
     def overloaded(self, rule: str) -> ProblemError:
         """The refusal."""

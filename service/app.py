@@ -1,7 +1,7 @@
 """create_app: settings -> the application, wired."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -36,11 +36,16 @@ _DESCRIPTION = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, once_loaded: Callable[[], None] = lambda: None) -> FastAPI:
     """The application. It answers as soon as it starts, and is ready when its models are loaded and warm.
 
     A configured model that cannot be believed sets `app.state.failed`: whoever serves the app is to stop then, as
     `service.__main__` does.
+
+    Parameters
+    ----------
+    once_loaded
+        What to do, on the thread that loads, when the first models are loaded: it is ready then.
 
     Raises
     ------
@@ -52,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=VERSION,
         description=_DESCRIPTION,
         responses=problems.responses("internal_error"),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # service.telemetry has ours
         lifespan=_lifespan,
         docs_url=None,  # service.pages has it, under a policy
         redoc_url=None,
@@ -68,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     workers = Workers(telemetry, admission, threads=settings.threads)
     engine = Engine(telemetry, threads=settings.threads)
     app.state.settings = settings
+    app.state.once_loaded = once_loaded
     app.state.telemetry = telemetry
     app.state.admission = admission
     app.state.gate = gate = Gate(admission, telemetry)
@@ -132,6 +139,7 @@ async def _load(app: FastAPI) -> None:
     def first() -> Registry:
         give_way()  # and so do the threads that a runtime makes for a model's calls
         registry: Registry = app.state.catalogue.refresh()
+        app.state.once_loaded()
         return registry
 
     try:

@@ -8,6 +8,7 @@ the same to whoever has a key and to whoever has none.
 
 import asyncio
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from types import SimpleNamespace
 
@@ -23,7 +24,8 @@ ROUTE = "/detect"  # whose requests are one clip
 _CODE = "overloaded"
 _KEPT_SECONDS = 0.25  # for a body on its way; a slower one finds a place when it is there, or does not
 _LOG_SECONDS = 10.0
-_PAUSE_SECONDS = 0.003  # a refusal waits for as long at the most, and an answer for a few of them
+_LONGEST_PAUSE_SECONDS = 0.012  # a refusal waits for as long, and an answer for a few of them
+_PAUSE_OF_WAIT = 1 / 50  # of what whoever is let in waits: what is in work lasts for many pauses, on many cores too
 
 
 class Reservation:
@@ -65,32 +67,43 @@ class Gate:
         ]
         self._head = "".join(f"{line}\r\n" for line in lines).encode()
         self._refused, self._log_at = 0, 0.0
-        self._pausing = False
+        self._refusing = False  # in this turn of the event loop
+        self._ahead = b""  # of a refusal of this turn
+        self._hurried = False
 
     def reserve(self, declared: str) -> Reservation | None:
         """A place for a body of the declared length; None where there is none."""
         place = self.admission.try_place(int(declared) if declared.isdecimal() else 0)
         if place is not None:
             return Reservation(place)
-        self._log()
-        if not self._pausing:
-            self._pausing = True
+        self._refused += 1
+        if not self._refusing:
+            self._refusing = True
             asyncio.get_running_loop().call_soon(self._pause)
         return None
 
-    def refusal(self, request_id: str, *, usual: bytes, close: bool) -> bytes:
+    def hurry(self) -> None:
+        """No pause, the next time that one is due: somebody waits for the turns of the loop, and is not to be refused.
+
+        So does who has connected: uvloop takes in one a turn.
+        """
+        self._hurried = True
+
+    def refusal(self, request_id: str, *, usual: Iterable[tuple[bytes, bytes]], close: bool) -> bytes:
         """The refusal as HTTP, with the usual headers of the server; counted as if a route had given it."""
         self._count.inc()
         self._seconds.observe(0.0)  # from the head's last byte on, it is some microseconds
-        return b"%b%bRetry-After: %d\r\nContent-Length: %d\r\nX-Request-ID: %b\r\n%b\r\n%b%b%b" % (
-            self._head,
-            usual,
-            self.admission.retry_seconds(),
-            len(self._body) + len(request_id),
-            request_id.encode(),
+        if not self._ahead:
+            lines = b"".join(b"%b: %b\r\n" % pair for pair in usual)
+            self._ahead = b"%b%bRetry-After: %d\r\n" % (self._head, lines, self.admission.retry_seconds())
+        given = request_id.encode()
+        return b"%bContent-Length: %d\r\nX-Request-ID: %b\r\n%b\r\n%b%b%b" % (
+            self._ahead,
+            len(self._body) + len(given),
+            given,
             b"Connection: close\r\n" if close else b"",
             self._body[:-2],
-            request_id.encode(),
+            given,
             self._body[-2:],
         )
 
@@ -100,12 +113,14 @@ class Gate:
         Else each request that comes takes the core from a thread that scores, to say no to that request alone. This
         blocks on purpose, once in a turn of the loop, and only in one in which a clip was refused.
         """
-        self._pausing = False
-        time.sleep(_PAUSE_SECONDS)
+        self._refusing, self._ahead = False, b""
+        self._log()
+        hurried, self._hurried = self._hurried, False
+        if not hurried:
+            time.sleep(min(_LONGEST_PAUSE_SECONDS, _PAUSE_OF_WAIT * self.admission.wait_seconds()))
 
     def _log(self) -> None:
         """A line now and then: one for each would cost more than the refusal."""
-        self._refused += 1
         now = time.monotonic()
         if now >= self._log_at:
             log.warning("clips are refused: all places are taken", extra={"refused": self._refused})

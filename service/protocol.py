@@ -8,10 +8,10 @@ plainest of these, whose head is there at once and has a length and nothing else
 import re
 from typing import Any
 
-from ulid import ULID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import gate, problems
+from service.ids import new_id
 from service.middleware import SECURITY_HEADERS, request_id
 
 MAX_HEAD_BYTES = 1 << 16  # of a request's line and headers, after what was read with their first byte
@@ -43,6 +43,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._state = self.config.app.state  # type: ignore[union-attr]
+        self._state.gate.hurry()
 
     def data_received(self, data: bytes) -> None:
         """Take the next bytes of the client."""
@@ -108,13 +109,15 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(headers.get(b"x-request-id", ""), keep_alive=keep_alive)
                 return
             self.scope["reservation"] = reservation  # type: ignore[typeddict-unknown-key]
+        elif not gated:
+            self._state.gate.hurry()
         super().on_headers_complete()
 
     def _refuse(self, given: str, *, keep_alive: bool) -> None:
         """Answer now, and read past what the client still sends: closed meanwhile, it might never see the answer."""
         self._closes = not keep_alive or self._state.draining
         self.server_state.total_requests += 1
-        usual = b"".join(b"%b: %b\r\n" % pair for pair in self.server_state.default_headers)  # the date
+        usual = self.server_state.default_headers  # the date
         self.transport.write(self._state.gate.refusal(request_id(given), usual=usual, close=self._closes))
 
     def on_body(self, body: bytes) -> None:
@@ -133,7 +136,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not a request, and close. uvicorn's own word for it is text/plain."""
         detail = msg if msg == _ENDLESS else _NOT_HTTP
-        problem = problems.problem("malformed_request", detail, request_id=str(ULID()))
+        problem = problems.problem("malformed_request", detail, request_id=new_id())
         body = problem.model_dump_json().encode()
         headers = {
             "Content-Type": problems.MEDIA_TYPE,

@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from model_store import manifest as m
-from model_store.detector import Detector, Score, probe_waveform
+from model_store.detector import CALL_WINDOWS, Detector, Score, probe_waveform
 from model_store.errors import InvalidArtifact
 from model_store.manifest import Manifest
 from model_store.store import Store
@@ -36,6 +38,23 @@ def edit(folder: Path, change: Callable[[dict], None]) -> None:
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("callers", "warmed"), [(None, 0), (3, 3)])
+def test_it_is_warm_for_callers_side_by_side(
+    light_store: Path, monkeypatch: pytest.MonkeyPatch, callers: int | None, warmed: int
+) -> None:
+    usual, sizes, together = Detector.logits, list[int](), Barrier(3)
+
+    def logits(detector: Detector, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if len(windows) > 1:  # not the probe
+            together.wait(20)  # which breaks if one comes after the other
+            sizes.append(len(windows))
+        return usual(detector, windows)
+
+    monkeypatch.setattr(Detector, "logits", logits)
+    Detector.load(Store(light_store).resolve("light"), runtime="onnx", callers=callers)
+    assert sizes == warmed * [CALL_WINDOWS]
 
 
 def test_a_flipped_byte_is_refused_before_keras_opens_the_file(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """More than can be done, over HTTP: who is refused, how fast, and who is let through."""
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -15,6 +17,8 @@ import httpx
 import pytest
 
 from model_store.detector import Detector
+from service.gate import Gate
+from service.telemetry import Telemetry
 from tests.serving import Client, serving
 from tests.signals import clip, speech
 from tests.test_problems import check
@@ -83,13 +87,78 @@ def test_what_comes_together_is_refused_together(store: Path, monkeypatch: pytes
     with full(store, monkeypatch) as (client, _):
         address = client.base_url.host, client.base_url.port or 0
         with socket.create_connection(address, timeout=30) as connection:
-            for times in (1, 2):  # and it pauses again
+            for times in range(3):  # not the first time that it refuses after it was connected, and then again
                 connection.sendall(5 * (head.encode() + CLIP))
                 received = b""
                 while received.count(b"HTTP/1.1 429") < 5:
                     received += connection.recv(65_536)
                 time.sleep(0.05)
-                assert times <= len(pauses) < 5 * times
+                assert times <= len(pauses) <= 4 * times + 4
+
+
+@pytest.mark.parametrize(
+    ("wait", "pause"),
+    [(0.0, 0.0), (0.1, 0.002), (0.5, 0.01), (5.0, 0.012)],
+    ids=["unknown", "few or fast", "one core", "slow"],
+)
+def test_a_pause_is_a_small_part_of_the_wait(monkeypatch: pytest.MonkeyPatch, wait: float, pause: float) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("service.gate.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+    admission: Any = SimpleNamespace(rule="", try_place=lambda _: None, wait_seconds=lambda: wait)
+
+    async def turns() -> None:
+        gate = Gate(admission, Telemetry())
+        for hurried in (False, True, False):
+            if hurried:
+                gate.hurry()
+            for _ in range(3):
+                assert gate.reserve("1") is None
+            await asyncio.sleep(0)
+
+    asyncio.run(turns())
+    assert pauses == pytest.approx([pause, pause])
+
+
+def test_whoever_is_not_to_be_refused_is_hurried(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurried: list[Gate] = []
+
+    def hurry(gate: Gate) -> None:
+        hurried.append(gate)
+
+    monkeypatch.setattr(Gate, "hurry", hurry)
+    counts = []
+    with full(store, monkeypatch) as (client, _):
+        connection = HTTPConnection(client.base_url.host, client.base_url.port or 0, timeout=30)
+        for method, path, status in (("GET", "/health/live", 200), ("POST", "/detect", 429), ("GET", "/metrics", 200)):
+            before = len(hurried)
+            connection.request(method, path, CLIP if method == "POST" else None)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+            counts.append(len(hurried) - before)
+        connection.close()
+    assert counts == [2, 0, 1]  # the first has connected, too
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_who_connects_does_not_wait_for_pauses(store: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool) -> None:
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(seconds)
+
+    pauses: list[float] = []
+    monkeypatch.setattr("service.gate.time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
+    if not told:
+        monkeypatch.setattr(Gate, "hurry", lambda _: None)
+    request = f"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: {len(CLIP)}\r\n\r\n".encode() + CLIP
+    with full(store, monkeypatch) as (client, _), ExitStack() as stack:
+        address = client.base_url.host, client.base_url.port or 0
+        connections = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(100)]
+        for connection in connections:
+            connection.sendall(request)
+        for connection in connections:
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 429")
+    assert (len(pauses) < 30) == told
 
 
 def test_what_was_refused_unparsed_is_read_past(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
