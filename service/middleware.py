@@ -10,9 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from ulid import ULID
 
 from service import problems
-from service.ids import new_id
 from service.problems import ProblemError
 from service.telemetry import Telemetry, log
 
@@ -32,7 +32,7 @@ _CLIENT_GONE = 499  # nginx's number, in logs and metrics alone: nobody is there
 
 def request_id(given: str) -> str:
     """The id that a client gave its request, if it is one, or a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else new_id()
+    return given if _REQUEST_ID.fullmatch(given) else str(ULID())
 
 
 class RequestContext:

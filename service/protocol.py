@@ -8,10 +8,10 @@ plainest of these, whose head is there at once and has a length and nothing else
 import re
 from typing import Any
 
+from ulid import ULID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import gate, problems
-from service.ids import new_id
 from service.middleware import SECURITY_HEADERS, request_id
 
 MAX_HEAD_BYTES = 1 << 16  # of a request's line and headers, after what was read with their first byte
@@ -136,7 +136,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not a request, and close. uvicorn's own word for it is text/plain."""
         detail = msg if msg == _ENDLESS else _NOT_HTTP
-        problem = problems.problem("malformed_request", detail, request_id=new_id())
+        problem = problems.problem("malformed_request", detail, request_id=str(ULID()))
         body = problem.model_dump_json().encode()
         headers = {
             "Content-Type": problems.MEDIA_TYPE,
