@@ -33,9 +33,7 @@ def test_a_run_of_jax_is_gone_on_with_and_served_by_tensorflow(tmp_path: Path) -
     corpus = make_corpus(tmp_path / "corpus")
     recipe, out = tmp_path / "recipe.json", tmp_path / "run"
     recipe.write_text(json.dumps(RECIPE))
-    code = (
-        "import sys; from training.__main__ import main; code = main(); sys.exit(code or 'tensorflow' in sys.modules)"
-    )
+    code = "import sys; sys.modules['tensorflow'] = None; from training.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "train", "--corpus", str(corpus), "--config", str(recipe), "--out", str(out)]
     subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "jax"}, cwd=ROOT, check=True, timeout=120)
 

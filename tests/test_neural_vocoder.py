@@ -173,6 +173,7 @@ def test_half_of_the_copies_are_of_smoothed_spectrograms(tmp_path: Path, monkeyp
 
 _ON_JAX = """
 import sys
+sys.modules["tensorflow"] = None  # as if it were not installed
 import numpy as np
 from training.vocoders import neural, neural_fit
 from training.vocoders.methods import NEURAL, Variant
@@ -181,9 +182,8 @@ from pathlib import Path
 made, speech, out = Path(sys.argv[1]), np.load(sys.argv[2]), Path(sys.argv[3])
 rng = np.random.default_rng(0)
 np.save(out / "made.npy", neural.resynthesise(speech, sample_rate=16_000, rng=rng, model=made))
-variant = Variant("istft", "small", joins=0.5, batch=2)
-np.save(out / "history.npy", neural_fit.fit([speech], variant, out / "j.keras", sample_rate=16_000, steps=6, seed=0))
-assert "tensorflow" not in sys.modules
+variant = Variant("istft", "small", joins=0.0, batch=2)
+np.save(out / "history.npy", neural_fit.fit([speech], variant, out / "j.keras", sample_rate=16_000, steps=4, seed=0))
 """
 
 
