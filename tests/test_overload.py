@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
@@ -138,27 +138,6 @@ def test_whoever_is_not_to_be_refused_is_hurried(store: Path, monkeypatch: pytes
             counts.append(len(hurried) - before)
         connection.close()
     assert counts == [2, 0, 1]  # the first has connected, too
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_who_connects_does_not_wait_for_pauses(store: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool) -> None:
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        time.sleep(seconds)
-
-    pauses: list[float] = []
-    monkeypatch.setattr("service.gate.time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
-    if not told:
-        monkeypatch.setattr(Gate, "hurry", lambda _: None)
-    request = f"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: {len(CLIP)}\r\n\r\n".encode() + CLIP
-    with full(store, monkeypatch) as (client, _), ExitStack() as stack:
-        address = client.base_url.host, client.base_url.port or 0
-        connections = [stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(100)]
-        for connection in connections:
-            connection.sendall(request)
-        for connection in connections:
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 429")
-    assert (len(pauses) < 30) == told
 
 
 def test_what_was_refused_unparsed_is_read_past(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
