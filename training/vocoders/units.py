@@ -13,9 +13,9 @@ Waveform = npt.NDArray[np.float32]
 
 _FRAME_SECONDS = 0.01
 _BANDS = 24
-_UNIT_FRAMES = 4, 14  # shortest and longest
-_FEWEST_FRAMES = 50
-_APART_FRAMES = 8  # at least, between a unit and what takes its place
+_UNIT_FRAMES = 4, 14  # shortest and longest; of a short clip a third
+_APART_FRAMES = 8  # at least, between a unit and what takes its place; of a short clip a sixth
+_FEWEST_FRAMES = 13  # of which each unit has another that may take its place
 
 
 def concatenated(waveform: Waveform, *, sample_rate: int, rng: np.random.Generator) -> Waveform:
@@ -29,12 +29,13 @@ def concatenated(waveform: Waveform, *, sample_rate: int, rng: np.random.Generat
     frames = waveform.size // hop
     if frames < _FEWEST_FRAMES:
         raise ValueError(
-            f"Units come from {_FEWEST_FRAMES * _FRAME_SECONDS} s or more. Received: {waveform.size} samples."
+            f"Units come from {_FEWEST_FRAMES * _FRAME_SECONDS:.2f} s or more. Received: {waveform.size} samples."
         )
     share, fade = rng.uniform(0.4, 0.8), round(rng.uniform(0.001, 0.008) * sample_rate)
     search = hop // 2 if rng.random() < 0.5 else 0
-    starts = np.cumsum([0, *rng.integers(*_UNIT_FRAMES, size=frames // _UNIT_FRAMES[0], endpoint=True)])
-    starts = np.append(starts[starts < frames - _UNIT_FRAMES[0]], frames)
+    shortest, longest = _UNIT_FRAMES[0], min(_UNIT_FRAMES[1], frames // 3)
+    starts = np.cumsum([0, *rng.integers(shortest, longest, size=frames // shortest, endpoint=True)])
+    starts = np.append(starts[starts < frames - shortest], frames)
     spectra = _log_bands(waveform, hop)
     likes = [_most_alike(spectra, first, end - first) for first, end in pairwise(starts)]
     limit = np.quantile([distance for _, distance in likes], share)
@@ -70,7 +71,8 @@ def _most_alike(spectra: npt.NDArray[np.float64], frame: int, count: int) -> tup
     """
     runs = np.lib.stride_tricks.sliding_window_view(spectra, count, axis=0)  # (starts, bands, count)
     distances = np.abs(runs - runs[frame]).mean(axis=(1, 2))
-    distances[max(frame - _APART_FRAMES, 0) : frame + _APART_FRAMES + 1] = np.inf
+    apart = min(_APART_FRAMES, len(spectra) // 6)
+    distances[max(frame - apart, 0) : frame + apart + 1] = np.inf
     best = int(np.argmin(distances))
     return best, float(distances[best])
 
