@@ -4,6 +4,7 @@ Each backend is imported by the function that needs it, so that neither has to b
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
@@ -39,19 +40,22 @@ class Learner(Protocol):
         """Put what was learned in the generator."""
 
 
-def learner(
-    generator: keras.Model,
-    adversaries: Sequence[keras.Model],
-    losses: Losses,
-    *,
-    optimizer: keras.optimizers.Optimizer,
-    opponent: keras.optimizers.Optimizer,
-) -> Learner:
-    """Learning on the backend in use: the generator by `optimizer`, the adversaries by `opponent`."""
-    optimizer.build(generator.trainable_variables)
-    opponent.build([weight for adversary in adversaries for weight in adversary.trainable_variables])
-    kind = _OnJax if keras.backend.backend() == "jax" else _OnTensorFlow
-    return kind(generator, adversaries, losses, optimizer, opponent)
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Who learns, by what: the generator by `optimizer`, the adversaries, if any, by `opponent`."""
+
+    generator: keras.Model
+    adversaries: Sequence[keras.Model]
+    losses: Losses
+    optimizer: keras.optimizers.Optimizer
+    opponent: keras.optimizers.Optimizer
+
+
+def learner(contest: Contest) -> Learner:
+    """Learning on the backend in use."""
+    contest.optimizer.build(contest.generator.trainable_variables)
+    contest.opponent.build([weight for adversary in contest.adversaries for weight in adversary.trainable_variables])
+    return _OnJax(contest) if keras.backend.backend() == "jax" else _OnTensorFlow(contest)
 
 
 def forward(generator: keras.Model) -> Callable[[Any], Waveform]:
@@ -66,15 +70,10 @@ def forward(generator: keras.Model) -> Callable[[Any], Waveform]:
 
 
 class _OnTensorFlow:
-    def __init__(
-        self,
-        generator: keras.Model,
-        adversaries: Sequence[keras.Model],
-        losses: Losses,
-        optimizer: keras.optimizers.Optimizer,
-        opponent: keras.optimizers.Optimizer,
-    ) -> None:
+    def __init__(self, contest: Contest) -> None:
         import tensorflow as tf  # noqa: PLC0415
+
+        generator, adversaries, losses = contest.generator, contest.adversaries, contest.losses
 
         @tf.function  # type: ignore[untyped-decorator]
         def step(real: Any, opposed: bool) -> Any:
@@ -84,10 +83,10 @@ class _OnTensorFlow:
                 loss, distance = losses.of_generator(real, made, judges)
                 verdict = losses.of_adversaries(real, tf.stop_gradient(made), judges)
             weights = generator.trainable_variables
-            optimizer.apply(tape.gradient(loss, weights), weights)
+            contest.optimizer.apply(tape.gradient(loss, weights), weights)
             if opposed:
                 judged = [weight for adversary in adversaries for weight in adversary.trainable_variables]
-                opponent.apply(tape.gradient(verdict, judged), judged)
+                contest.opponent.apply(tape.gradient(verdict, judged), judged)
             return distance
 
         self._step: Callable[[Any, bool], Any] = lambda real, opposed: step(tf.constant(real), opposed)
@@ -100,22 +99,16 @@ class _OnTensorFlow:
 
 
 class _OnJax:
-    def __init__(
-        self,
-        generator: keras.Model,
-        adversaries: Sequence[keras.Model],
-        losses: Losses,
-        optimizer: keras.optimizers.Optimizer,
-        opponent: keras.optimizers.Optimizer,
-    ) -> None:
+    def __init__(self, contest: Contest) -> None:
         import jax  # noqa: PLC0415
 
+        generator, adversaries, losses = contest.generator, contest.adversaries, contest.losses
         self._generator = generator
         self._state = (
             _values(generator.trainable_variables),
             [_values(adversary.trainable_variables) for adversary in adversaries],
-            _values(optimizer.variables),
-            _values(opponent.variables),
+            _values(contest.optimizer.variables),
+            _values(contest.opponent.variables),
         )
 
         def total(weights: Any, judged: Any, real: Any, opposed: bool) -> Any:
@@ -134,10 +127,10 @@ class _OnJax:
             (_, distance), (slopes, of_judged) = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(
                 weights, judged, real, opposed
             )
-            weights, memory = optimizer.stateless_apply(memory, slopes, weights)
+            weights, memory = contest.optimizer.stateless_apply(memory, slopes, weights)
             if opposed:
                 flat, structure = jax.tree.flatten(judged)
-                flat, of_opponent = opponent.stateless_apply(of_opponent, jax.tree.leaves(of_judged), flat)
+                flat, of_opponent = contest.opponent.stateless_apply(of_opponent, jax.tree.leaves(of_judged), flat)
                 judged = jax.tree.unflatten(structure, flat)
             return (weights, judged, memory, of_opponent), distance
 

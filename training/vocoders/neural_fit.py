@@ -59,9 +59,8 @@ def fit(
     generator = generators.build(variant.generator)
     opposing = adversaries.build(variant.adversaries, segment=_SEGMENT)
     optimizer, opponent = _optimizers(variant.loss, steps)
-    learner = compiled.learner(
-        generator, opposing, _Losses(variant.loss, sample_rate), optimizer=optimizer, opponent=opponent
-    )
+    losses = _Losses(variant.loss, sample_rate)
+    learner = compiled.learner(compiled.Contest(generator, opposing, losses, optimizer, opponent))
     history = []
     real = _segments(long_enough, rng, count=variant.batch)
     for number in tqdm(range(steps), desc=path.stem, unit="step", disable=None):
