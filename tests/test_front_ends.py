@@ -57,6 +57,43 @@ def test_log_spectrum_is_librosas() -> None:
     assert np.abs(np.asarray(features(config)(NOISE))[..., 0] - oracle).max() < 1e-4
 
 
+def test_correlation_is_of_bins_a_lag_apart() -> None:
+    config = FrontEndConfig(kind="correlation", bands=30, lags=(1, 5), step_seconds=0.02)
+    bank = filterbank(config, sample_rate=RATE)
+    spectra = librosa.stft(unit_power(NOISE), n_fft=512, win_length=400, hop_length=320, center=False)
+    spectra /= np.sqrt(np.sum(librosa.filters.get_window("hann", 400) ** 2))
+    power = np.einsum("bft,fm->btm", np.abs(spectra) ** 2, bank)
+    channels = [np.log(power / bank.sum(axis=0).mean() + 1e-5)]
+    for lag in config.lags:
+        products = spectra[:, lag:] * spectra[:, :-lag].conj()
+        summed = np.einsum("bft,fm->btm", products, bank[lag // 2 : lag // 2 - lag])
+        channels.append(4 * np.abs(summed) / (power + 1e-5))
+    oracle = 0.5 * np.stack(channels, axis=-1)
+    oracle -= oracle.mean(axis=(1, 2), keepdims=True)
+    found = np.asarray(features(config)(NOISE))
+    assert found.shape == (3, 49, 30, 3)
+    assert np.abs(found - oracle).max() < 2e-4
+
+
+def test_correlation_tells_a_pulse_from_the_same_spectrum_without_its_phases() -> None:
+    period = 128  # samples: the fourth bin's frequency, 125 Hz
+    pulses = np.zeros(RATE // 2)
+    pulses[::period] = 1
+    line = np.fft.rfft(pulses[: period * 62])
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, line.size)
+    hum = np.fft.irfft(line * np.exp(1j * phases), period * 62)
+    wave = np.concatenate([pulses, np.resize(hum, RATE // 2)]).astype(np.float32)
+    found = np.asarray(features(FrontEndConfig(kind="correlation", lags=(4,)))(wave[None]))[0]
+    power, beats = found[..., 0], found[..., 1]
+    assert abs(power[:40].mean() - power[-40:].mean()) < 0.2
+    assert beats[:40].mean() > beats[-40:].mean() + 0.3
+
+
+def test_a_lag_as_wide_as_the_spectrum_is_refused() -> None:
+    with pytest.raises(ValueError, match="which has 257 bins. Received: 257"):
+        features(FrontEndConfig(kind="correlation", lags=(1, 257)))
+
+
 def test_lfcc_are_the_cosine_transform_of_log_bands_and_its_slopes() -> None:
     config = FrontEndConfig(kind="lfcc", bands=40, coefficients=20, min_hz=0, max_hz=8_000)
     bank = filterbank(config, sample_rate=RATE)
@@ -130,5 +167,6 @@ def test_front_ends_share_one_spectrum() -> None:
     waveform = keras.Input((RATE,))
     front_ends = FrontEnds(waveform, sample_rate=RATE)
     both = [front_ends(FrontEndConfig(kind=kind)) for kind in ("log_mel", "lfcc")]
+    both += [front_ends(FrontEndConfig(kind="correlation", step_seconds=0.02))]  # every second frame of it
     names = [type(operation).__name__ for operation in keras.Model(waveform, both).operations]
     assert names.count("STFT") == 1

@@ -40,19 +40,21 @@ def test_a_spectrum_that_it_cannot_do_is_refused() -> None:
         convertible(model)
 
 
-def test_a_model_of_two_branches_converts(tmp_path: Path) -> None:
+def test_a_model_of_several_branches_converts(tmp_path: Path) -> None:
     residual = {"filters": [4, 6], "blocks": [1, 1]}
     light = {"filters": [2, 3], "pooling": "statistics"}
     cepstra = FrontEndConfig(kind="lfcc", frame_seconds=0.032, step_seconds=0.016)
+    beats = FrontEndConfig(kind="correlation", bands=20, step_seconds=0.02)
     config = Config(
         branches={
             "cepstra": BranchConfig(family="se_resnet", options=residual, front_end=cepstra),
             "bins": BranchConfig(family="lcnn", options=light, front_end=FrontEndConfig(kind="log_spectrum", bands=64)),
+            "beats": BranchConfig(family="se_resnet", options=residual, front_end=beats),
         },
         input=InputConfig(window_seconds=0.5, hop_seconds=0.5),
     )
     model = build(config)
-    model.get_layer("fusion").set_weights([np.full((2, 1), 5.0, np.float32)])
+    model.get_layer("fusion").set_weights([np.full((3, 1), 5.0, np.float32)])
     model.save(tmp_path / "model.keras")
     session = onnxruntime.InferenceSession(export(tmp_path / "model.keras", tmp_path / "model.onnx"))
     for count in (1, 3):

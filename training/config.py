@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from model_store.manifest import Pooling
 from training.channels import TRAINING_CODECS, named
@@ -41,6 +41,7 @@ class FrontEndConfig(_Part):
     kind: str = Field(default="log_mel", description="one of training/front_ends.py")
     bands: int = 80
     coefficients: int = Field(default=20, description="of lfcc")
+    lags: tuple[PositiveInt, ...] = Field(default=(1, 2, 3, 4, 6, 8), min_length=1, description="of correlation: bins")
     frame_seconds: float = 0.025
     step_seconds: float = 0.010
     fft_samples: int = 512

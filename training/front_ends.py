@@ -15,8 +15,12 @@ from training import filters
 from training.config import FrontEndConfig
 from training.sinc import sinc_filters
 
+Spectrum = tuple[keras.KerasTensor, keras.KerasTensor]  # real and imaginary part
+
 _RELATIVE_FLOOR = 1e-5  # of the mean power in a band: 50 dB below it, about the noise of an 8-bit G.711 channel
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
+_SHARE_SPREAD = 4.0  # of a share between 0 and 1, before the other
+_LEAST_SQUARE = 1e-12  # under a root, whose slope at 0 has no end
 
 
 class FrontEnds:
@@ -32,7 +36,7 @@ class FrontEnds:
         level = ops.sqrt(ops.mean(ops.square(waveform), axis=-1, keepdims=True))
         self.waveform = waveform / (level + 1e-7)
         self.sample_rate = sample_rate
-        self._spectra: dict[tuple[float, float, int], keras.KerasTensor] = {}
+        self._spectra: dict[tuple[int, int, int], Spectrum] = {}
         self.frozen: dict[str, np.ndarray] = {}  # layer's name -> its kernel, which training must not change
 
     def __call__(self, config: FrontEndConfig) -> keras.KerasTensor:
@@ -43,31 +47,46 @@ class FrontEnds:
         """
         return FRONT_ENDS[config.kind](self, config)
 
+    def spectrum(self, config: FrontEndConfig) -> Spectrum:
+        """Real and imaginary part, (batch, frames, fft_samples // 2 + 1) each, under a Hann window.
+
+        Frames that are among those of another spectrum, whose steps are finer, are taken from it.
+        """
+        frame_samples, step_samples = (
+            round(seconds * self.sample_rate) for seconds in (config.frame_seconds, config.step_seconds)
+        )
+        for (frame, step, fft), (real, imaginary) in self._spectra.items():
+            if (frame, fft) == (frame_samples, config.fft_samples) and step_samples % step == 0:
+                every = step_samples // step
+                return (real, imaginary) if every == 1 else (real[:, ::every], imaginary[:, ::every])
+        spectrum: Spectrum = ops.stft(
+            self.waveform,
+            sequence_length=frame_samples,
+            sequence_stride=step_samples,
+            fft_length=config.fft_samples,
+            window="hann",
+            center=False,
+        )
+        self._spectra[frame_samples, step_samples, config.fft_samples] = spectrum
+        return spectrum
+
     def power(self, config: FrontEndConfig) -> keras.KerasTensor:
         """The power spectrum, (batch, frames, fft_samples // 2 + 1); 1 in each bin for white noise of unit power."""
-        key = (config.frame_seconds, config.step_seconds, config.fft_samples)
-        if key not in self._spectra:
-            frame_samples = round(config.frame_seconds * self.sample_rate)
-            real, imaginary = ops.stft(
-                self.waveform,
-                sequence_length=frame_samples,
-                sequence_stride=round(config.step_seconds * self.sample_rate),
-                fft_length=config.fft_samples,
-                window="hann",
-                center=False,
-            )
-            window_power = 0.375 * frame_samples  # the sum of a Hann window's squares
-            self._spectra[key] = (ops.square(real) + ops.square(imaginary)) / window_power
-        return self._spectra[key]
+        real, imaginary = self.spectrum(config)
+        return (ops.square(real) + ops.square(imaginary)) / self.window_power(config)
 
-    def frozen_product(self, features: keras.KerasTensor, matrix: np.ndarray, name: str) -> keras.KerasTensor:
-        """`features` times a constant `matrix`, as a layer of the artifact that training leaves alone."""
+    def window_power(self, config: FrontEndConfig) -> float:
+        """The sum of a Hann window's squares."""
+        return 0.375 * round(config.frame_seconds * self.sample_rate)
+
+    def frozen_product(self, matrix: np.ndarray, name: str) -> keras.layers.Dense:
+        """The product with a constant matrix, as a layer of the artifact that training leaves alone."""
         unique = f"{name}_{len(self.frozen)}" if self.frozen else name
         layer = keras.layers.Dense(matrix.shape[1], use_bias=False, trainable=False, name=unique)
-        product = layer(features)
+        layer.build((None, matrix.shape[0]))
         layer.set_weights([matrix])
         self.frozen[unique] = matrix
-        return product
+        return layer
 
     def filtered(self, config: FrontEndConfig) -> keras.KerasTensor:
         """The waveform behind each of the sinc filters, (batch, window_samples - taps + 1, bands)."""
@@ -81,7 +100,7 @@ class FrontEnds:
     def bands(self, config: FrontEndConfig) -> keras.KerasTensor:
         """Log power in the bands of a filterbank, nats, (batch, frames, bands)."""
         matrix = filters.filterbank(config, sample_rate=self.sample_rate)
-        power = self.frozen_product(self.power(config), matrix, "filterbank")
+        power = self.frozen_product(matrix, "filterbank")(self.power(config))
         return ops.log(power / float(matrix.sum(axis=0).mean()) + _RELATIVE_FLOOR)
 
 
@@ -100,6 +119,43 @@ def log_spectrum(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTe
     return _centred(ops.log(front_ends.power(config)[:, :, : config.bands] + _RELATIVE_FLOOR), config)
 
 
+def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """Log power in bands evenly spaced, and how far the spectrum there goes along with itself some bins further up.
+
+    A voice is cyclostationary: what repeats f times a second has parts f Hz apart whose phases belong together (W. A.
+    Gardner, "Exploitation of spectral redundancy in cyclostationary signals", IEEE Signal Processing Magazine 8(2),
+    1991). Power does not tell a pulse from noise of the same spectrum, and a vocoder may get one right and not the
+    other. At a lag of m bins it is the magnitude of the sum of X(k + m) X*(k) over the band, by the power in it: how
+    strongly the band's envelope beats at m times a bin's width, between 0 and 1 or a little more.
+
+    Returns
+    -------
+    (batch, frames, bands, 1 + lags)
+
+    Raises
+    ------
+    ValueError
+        A lag that is as wide as the spectrum.
+    """
+    bins = config.fft_samples // 2 + 1
+    if max(config.lags) >= bins:
+        raise ValueError(f"A lag is narrower than the spectrum, which has {bins} bins. Received: {max(config.lags)}.")
+    bank = filters.filterbank(config, sample_rate=front_ends.sample_rate)
+    summed = front_ends.frozen_product(bank / front_ends.window_power(config), "filterbank")
+    real, imaginary = front_ends.spectrum(config)
+    power = summed(ops.square(real) + ops.square(imaginary))
+    channels = [ops.log(power / float(bank.sum(axis=0).mean()) + _RELATIVE_FLOOR)]
+    for lag in config.lags:
+        low, high = slice(None, -lag), slice(lag, None)
+        in_phase = real[..., high] * real[..., low] + imaginary[..., high] * imaginary[..., low]
+        apart = imaginary[..., high] * real[..., low] - real[..., high] * imaginary[..., low]
+        between = ((0, 0), (0, 0), (lag // 2, lag - lag // 2))
+        squares = [ops.square(summed(ops.pad(product, between))) for product in (in_phase, apart)]
+        magnitude = ops.sqrt(squares[0] + squares[1] + _LEAST_SQUARE)
+        channels.append(_SHARE_SPREAD * magnitude / (power + _RELATIVE_FLOOR))
+    return ops.concatenate([_centred(channel, config) for channel in channels], axis=-1)
+
+
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Linear-frequency cepstral coefficients, with deltas and double deltas as further channels.
 
@@ -110,7 +166,8 @@ def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     (batch, frames, coefficients, 3)
     """
     cosines = filters.cosine_transform(config.bands, coefficients=config.coefficients)
-    static = front_ends.frozen_product(front_ends.bands(config), cosines, "cosines")
+    bands = front_ends.bands(config)
+    static = front_ends.frozen_product(cosines, "cosines")(bands)
     delta = _delta(static)
     stacked = ops.stack([static, delta, _delta(delta)], axis=-1)
     # Each coefficient and derivative without its mean over the window: what is left does not depend on the channel.
@@ -137,6 +194,7 @@ FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] 
     "log_mel": log_mel,
     "log_linear": log_linear,
     "log_spectrum": log_spectrum,
+    "correlation": correlation,
     "lfcc": lfcc,
     "sinc": sinc,
     "waveform": waveform,
