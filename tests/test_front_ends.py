@@ -166,7 +166,7 @@ def test_silence_is_finite(kind: str) -> None:
 def test_front_ends_share_one_spectrum() -> None:
     waveform = keras.Input((RATE,))
     front_ends = FrontEnds(waveform, sample_rate=RATE)
-    both = [front_ends(FrontEndConfig(kind=kind)) for kind in ("log_mel", "lfcc")]
-    both += [front_ends(FrontEndConfig(kind="correlation", step_seconds=0.02))]  # every second frame of it
-    names = [type(operation).__name__ for operation in keras.Model(waveform, both).operations]
+    seen = [front_ends(FrontEndConfig(kind=kind)) for kind in ("log_mel", "lfcc")]
+    seen += [front_ends(FrontEndConfig(kind="correlation", step_seconds=0.02))]  # every second frame of it
+    names = [type(operation).__name__ for operation in keras.Model(waveform, seen).operations]
     assert names.count("STFT") == 1
