@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import keras
@@ -232,3 +233,24 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     other = short.model_copy(update={"branches": {"main": BranchConfig(options={**BRANCH.options, "dense": 9})}})
     with pytest.raises(ValueError, match="begins with the weights of branches that are named and made alike"):
         fit.fit(other, [], tmp_path / "other", start=tmp_path / "first")
+
+
+def test_teachers_are_a_part_of_the_labels(tmp_path: Path) -> None:
+    fit.fit(CONFIG, [], tmp_path / "teacher")
+    [batch] = islice(dataset.batches(dataset.load([], "train", sample_rate=16_000), CONFIG, epoch=0), 1)
+    model = keras.saving.load_model(tmp_path / "teacher" / fit.MODEL_FILE, compile=False)
+    probability = 1 / (1 + np.exp(-model.predict_on_batch(batch[0]).astype(np.float64)))
+    [(waveforms, labels)] = fit.taught([batch], [model, model], share=0.7)
+    np.testing.assert_array_equal(waveforms, batch[0])
+    np.testing.assert_allclose(labels[:, 0], 0.3 * batch[1][:, 0] + 0.7 * probability, rtol=1e-5)
+    assert [*fit.taught([batch], [], share=0.7)] == [batch]
+
+    taught_alone = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epochs": 1, "distillation": 1.0})})
+    for name, teachers in (("student", [tmp_path / "teacher"]), ("alone", [])):
+        fit.fit(taught_alone, [], tmp_path / name, teachers=teachers)
+    losses = {name: fit.read_history(tmp_path / name)["loss"] for name in ("student", "alone")}
+    assert losses["student"] != losses["alone"]
+
+    longer = CONFIG.model_copy(update={"input": InputConfig(window_seconds=1.0, hop_seconds=0.5)})
+    with pytest.raises(ValueError, match="hears windows as long as its student's, 16000 samples"):
+        fit.fit(longer, [], tmp_path / "longer", teachers=[tmp_path / "teacher"])

@@ -50,9 +50,10 @@ def test_linear_bands_are_weighted_sums_of_librosas_spectrum() -> None:
     assert np.abs(np.log(power_in_bands(config)) - np.log(oracle)).max() < 1e-4
 
 
-def test_log_spectrum_is_librosas() -> None:
-    config = FrontEndConfig(kind="log_spectrum", bands=200)
-    logarithm = np.log(spectrum(NOISE)[:, :200].transpose(0, 2, 1) + 1e-5)
+@pytest.mark.parametrize(("floor_decibels", "floor"), [(50.0, 1e-5), (20.0, 1e-2)])
+def test_log_spectrum_is_librosas(floor_decibels: float, floor: float) -> None:
+    config = FrontEndConfig(kind="log_spectrum", bands=200, floor_decibels=floor_decibels)
+    logarithm = np.log(spectrum(NOISE)[:, :200].transpose(0, 2, 1) + floor)
     oracle = 0.5 * (logarithm - logarithm.mean(axis=(1, 2), keepdims=True))
     assert np.abs(np.asarray(features(config)(NOISE))[..., 0] - oracle).max() < 1e-4
 

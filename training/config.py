@@ -50,6 +50,17 @@ class FrontEndConfig(_Part):
     normalise: Literal["clip", "band"] = Field(
         default="clip", description="mean removed: one for the window, or one for each band"
     )
+    floor_decibels: float = Field(
+        default=50.0,
+        gt=0,
+        le=90,
+        description="below the window's power, where a band's logarithm begins to bend: 50 is about the noise of G.711",
+    )
+
+    @property
+    def floor(self) -> float:
+        """What is added to a band's power, where white noise as strong as the window has 1."""
+        return 10 ** (-self.floor_decibels / 10)
 
 
 class BranchConfig(_Part):
@@ -119,6 +130,9 @@ class FitConfig(_Part):
         default=0.0, ge=0, le=1, description="of the spoofs without a pair, those that are signals that nobody spoke"
     )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
+    distillation: float = Field(
+        default=0.5, ge=0, le=1, description="of a label, what its teachers say of the window, where there are teachers"
+    )
     mixed_precision: bool = Field(
         default=False, description="on a GPU, the networks learn in bfloat16; front ends, heads and losses in float32"
     )
@@ -137,6 +151,7 @@ class Config(_Part):
         default=(), description="whole configurations of the runs that its branches come from, where there are several"
     )
     start: str | None = Field(default=None, description="SHA-256 of the learner whose weights it began with")
+    teachers: tuple[str, ...] = Field(default=(), description="SHA-256 of each model that it learned from")
     input: InputConfig = InputConfig()
     pooling: Pooling = Field(default="speech_weighted_mean", description="of a clip's windows, when it is served")
     augment: AugmentConfig = AugmentConfig()

@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 from tqdm import tqdm
 
 from model_store.cores import available_cores
@@ -40,7 +41,9 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 _PIECE = 32  # recordings scored in one call
 
 
-def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | None = None) -> Path:
+def fit(
+    config: Config, corpora: Sequence[Path], run: Path, *, start: Path | None = None, teachers: Sequence[Path] = ()
+) -> Path:
     """Train, and return the path of the model.
 
     Parameters
@@ -48,11 +51,13 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
     corpora : folders in the ASVspoof layout, learned from together; each has a train or a dev partition, or both
     run : the run's folder; made, or gone on with if it holds the same configuration
     start : another run's folder, whose branches of the same names, by the average of their weights, are begun with
+    teachers : other runs' folders, whose models' opinion becomes a part of the labels, `fit.distillation`
 
     Raises
     ------
     ValueError
-        The folder holds a run of another configuration, or there is nothing of a class to learn from.
+        The folder holds a run of another configuration, there is nothing of a class to learn from, or a teacher hears
+        windows of another length.
     """
     _claim(run, config)
     keras.utils.set_random_seed(config.fit.seed)
@@ -67,13 +72,14 @@ def fit(config: Config, corpora: Sequence[Path], run: Path, *, start: Path | Non
         if start is not None:
             _begin_with(learner, start / LEARNER_FILE, config)
         compile_learner(learner, config, steps=steps)
+    teaching = [_teacher(teacher, config) for teacher in teachers]
     epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
     watched = make_logits(config, branches_of(learner, config))  # once: to compile it takes JAX as long as an epoch
 
     while epoch < config.fit.epochs:
         _seed_layers(learner, config.fit.seed, epoch)
-        made = dataset.batches(train, config, epoch=epoch)
+        made = taught(dataset.batches(train, config, epoch=epoch), teaching, share=config.fit.distillation)
         loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
         with averaged(learner):
             for name in config.branches:  # those that learn in bfloat16 are watched by copies
@@ -107,6 +113,22 @@ def learn(learner: keras.Model, batches: Iterable[dataset.Batch], *, steps: int,
         total, count = total + loss * len(labels), count + len(labels)
         progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
     return total / count
+
+
+def taught(
+    batches: Iterable[dataset.Batch], teachers: Sequence[keras.Model], *, share: float
+) -> Iterator[dataset.Batch]:
+    """Batches whose labels are, by a `share`, the probability that teachers give each window: of their mean logit.
+
+    Distillation (Hinton et al. 2015, arXiv:1503.02531), where a teacher hears just what its student does (Beyer et al.
+    2022, arXiv:2106.05237). Without teachers, the batches as they are.
+    """
+    for waveforms, labels in batches:
+        if not teachers:
+            yield waveforms, labels
+            continue
+        logit = np.mean([teacher.predict_on_batch(waveforms) for teacher in teachers], axis=0)
+        yield waveforms, ((1 - share) * labels + share * np.asarray(expit(logit))[:, None]).astype(np.float32)
 
 
 def read_history(run: Path) -> History:
@@ -181,6 +203,14 @@ def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
             except ValueError as error:
                 rule = "A run begins with the weights of branches that are named and made alike"
                 raise ValueError(f"{rule}. Received: {name!r}, for which {path} has none.") from error
+
+
+def _teacher(run: Path, config: Config) -> keras.Model:
+    model = keras.saving.load_model(run / MODEL_FILE, compile=False)
+    if model.input_shape[1] != config.input.window_samples:
+        rule = "A teacher hears windows as long as its student's"
+        raise ValueError(f"{rule}, {config.input.window_samples} samples. Received: {run}, {model.input_shape[1]}.")
+    return model
 
 
 def read_learner(path: Path, config: Config) -> keras.Model:

@@ -17,7 +17,6 @@ from training.sinc import sinc_filters
 
 Spectrum = tuple[keras.KerasTensor, keras.KerasTensor]  # real and imaginary part
 
-_RELATIVE_FLOOR = 1e-5  # of the mean power in a band: 50 dB below it, about the noise of an 8-bit G.711 channel
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
 _SHARE_SPREAD = 4.0  # of a share between 0 and 1, before the other
 _LEAST_SQUARE = 1e-12  # under a root, whose slope at 0 has no end
@@ -101,7 +100,7 @@ class FrontEnds:
         """Log power in the bands of a filterbank, nats, (batch, frames, bands)."""
         matrix = filters.filterbank(config, sample_rate=self.sample_rate)
         power = self.frozen_product(matrix, "filterbank")(self.power(config))
-        return ops.log(power / float(matrix.sum(axis=0).mean()) + _RELATIVE_FLOOR)
+        return ops.log(power / float(matrix.sum(axis=0).mean()) + config.floor)
 
 
 def log_mel(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
@@ -116,7 +115,7 @@ def log_linear(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTens
 
 def log_spectrum(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Log power in the first `bands` bins of the spectrum, as they are."""
-    return _centred(ops.log(front_ends.power(config)[:, :, : config.bands] + _RELATIVE_FLOOR), config)
+    return _centred(ops.log(front_ends.power(config)[:, :, : config.bands] + config.floor), config)
 
 
 def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
@@ -144,7 +143,7 @@ def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     summed = front_ends.frozen_product(bank / front_ends.window_power(config), "filterbank")
     real, imaginary = front_ends.spectrum(config)
     power = summed(ops.square(real) + ops.square(imaginary))
-    channels = [ops.log(power / float(bank.sum(axis=0).mean()) + _RELATIVE_FLOOR)]
+    channels = [ops.log(power / float(bank.sum(axis=0).mean()) + config.floor)]
     for lag in config.lags:
         low, high = slice(None, -lag), slice(lag, None)
         in_phase = real[..., high] * real[..., low] + imaginary[..., high] * imaginary[..., low]
@@ -152,7 +151,7 @@ def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
         between = ((0, 0), (0, 0), (lag // 2, lag - lag // 2))
         squares = [ops.square(summed(ops.pad(product, between))) for product in (in_phase, apart)]
         magnitude = ops.sqrt(squares[0] + squares[1] + _LEAST_SQUARE)
-        channels.append(_SHARE_SPREAD * magnitude / (power + _RELATIVE_FLOOR))
+        channels.append(_SHARE_SPREAD * magnitude / (power + config.floor))
     return ops.concatenate([_centred(channel, config) for channel in channels], axis=-1)
 
 
@@ -182,7 +181,7 @@ def sinc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     filtered = front_ends.filtered(config)
     step_samples = round(config.step_seconds * front_ends.sample_rate)
     level = keras.layers.MaxPooling1D(step_samples)(ops.abs(filtered))
-    return _centred(ops.log(ops.square(level) + _RELATIVE_FLOOR), config)
+    return _centred(ops.log(ops.square(level) + config.floor), config)
 
 
 def waveform(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:  # noqa: ARG001

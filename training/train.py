@@ -11,7 +11,7 @@ import keras
 from model_store.cores import available_cores
 from training import config
 from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
-from training.fit import LEARNER_FILE, fit
+from training.fit import LEARNER_FILE, MODEL_FILE, fit
 from training.folds import POOLED_FILE
 
 CORPORA_FILE = "corpora.json"
@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=Path, metavar="RUN", help="a run whose branches of the same names are begun with"
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="a run whose model says of each window what it is; repeat it for the mean of several",
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run goes on")
 
 
@@ -43,12 +51,16 @@ def run(args: argparse.Namespace) -> int:
         {"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in args.corpus
     ]
     (args.out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
-    if args.start is not None:
-        weights = (args.start / LEARNER_FILE).read_bytes()
-        chosen = chosen.model_copy(update={"start": hashlib.sha256(weights).hexdigest()})
-    model = fit(chosen, args.corpus, args.out, start=args.start)
+    start = _sha256(args.start / LEARNER_FILE) if args.start is not None else None
+    teachers = tuple(_sha256(teacher / MODEL_FILE) for teacher in args.teacher)
+    chosen = chosen.model_copy(update={"start": start, "teachers": teachers})
+    model = fit(chosen, args.corpus, args.out, start=args.start, teachers=args.teacher)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _protocols(corpus: Path) -> dict[str, str]:
