@@ -25,7 +25,7 @@ learn() { # a fold: two rounds, the second with rates that fall anew
     on+=(--corpus "$from/copies" --corpus "$from/neural_copies")
     bonafide train "${on[@]}" --out "$run-first"
     bonafide train "${on[@]}" --set fit.epochs=12 --set fit.learning_rate=1.2e-3 --start "$run-first" --out "$run"
-    # A third of the cost: the branch on linear bands alone goes on with fewer frames, through more rates and levels, taught by both.
+    # Four tenths of the cost: the branch on linear bands alone goes on with fewer frames, more rates and levels, taught by both.
     bonafide train "${on[@]}" --config "$(dirname "$recipe")/lite.json" --start "$run" --teacher "$run" --out "$run-lite"
 }
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
