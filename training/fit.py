@@ -234,6 +234,7 @@ def compile_learner(learner: keras.Model, config: Config, *, steps: int) -> None
     optimizer = OPTIMIZERS[config.fit.optimizer](
         schedule, weight_decay=config.fit.weight_decay, global_clipnorm=5.0, **averaging
     )
+    optimizer.build(learner.trainable_variables)  # or TensorFlow traces the first step twice
     learner.compile(optimizer=optimizer, loss=per_branch(config))
 
 
