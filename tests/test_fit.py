@@ -254,6 +254,7 @@ def test_teachers_are_a_part_of_the_labels(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_allclose(labels[:, 0], 0.3 * batch[1][:, 0] + 0.7 * probability, rtol=1e-5)
     np.testing.assert_array_equal(given([])[1], batch[1])
 
-    longer = CONFIG.model_copy(update={"input": InputConfig(window_seconds=1.0, hop_seconds=0.5)})
-    with pytest.raises(ValueError, match="hears windows as long as its student's, 16000 samples"):
-        fit.fit(longer, [], tmp_path / "longer", teachers=[teacher])
+    for other in (InputConfig(window_seconds=1.0), InputConfig(sample_rate=8_000, window_seconds=1.0)):
+        unlike = CONFIG.model_copy(update={"input": other})
+        with pytest.raises(ValueError, match="windows as long as its student's, at the same rate: .* at 16000 Hz"):
+            fit.fit(unlike, [], tmp_path / str(other.sample_rate), teachers=[teacher])

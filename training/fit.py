@@ -57,9 +57,10 @@ def fit(
     ------
     ValueError
         The folder holds a run of another configuration, there is nothing of a class to learn from, or a teacher hears
-        windows of another length.
+        windows of another length or rate.
     """
     _claim(run, config)
+    teaching = [_teacher(teacher, config) for teacher in teachers]
     keras.utils.set_random_seed(config.fit.seed)
     train, dev = (
         dataset.load(corpora, partition, sample_rate=config.input.sample_rate) for partition in ("train", "dev")
@@ -72,7 +73,6 @@ def fit(
         if start is not None:
             _begin_with(learner, start / LEARNER_FILE, config)
         compile_learner(learner, config, steps=steps)
-    teaching = [_teacher(teacher, config) for teacher in teachers]
     epoch = int(learner.optimizer.iterations) // steps
     history = {name: values[:epoch] for name, values in read_history(run).items()}
     watched = make_logits(config, branches_of(learner, config))  # once: to compile it takes JAX as long as an epoch
@@ -206,11 +206,12 @@ def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
 
 
 def _teacher(run: Path, config: Config) -> keras.Model:
-    model = keras.saving.load_model(run / MODEL_FILE, compile=False)
-    if model.input_shape[1] != config.input.window_samples:
-        rule = "A teacher hears windows as long as its student's"
-        raise ValueError(f"{rule}, {config.input.window_samples} samples. Received: {run}, {model.input_shape[1]}.")
-    return model
+    own, student = Config.model_validate_json((run / "config.json").read_text()).input, config.input
+    if (own.window_samples, own.sample_rate) != (student.window_samples, student.sample_rate):
+        rule = "A teacher hears windows as long as its student's, at the same rate"
+        needed = f"{student.window_samples} samples at {student.sample_rate} Hz"
+        raise ValueError(f"{rule}: {needed}. Received: {run}, {own.window_samples} at {own.sample_rate} Hz.")
+    return keras.saving.load_model(run / MODEL_FILE, compile=False)
 
 
 def read_learner(path: Path, config: Config) -> keras.Model:
