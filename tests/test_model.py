@@ -16,6 +16,7 @@ INPUT = InputConfig(window_seconds=1, hop_seconds=1)
 SMALL = {
     "simple_cnn": {"filters": [2, 2, 2, 2], "dense": 4},
     "se_resnet": {"filters": [2, 4], "blocks": [1, 2]},
+    "local_resnet": {"filters": [2, 4], "blocks": [1, 2]},
     "lcnn": {"filters": [2, 4]},
     "aasist": {"channels": [4] * 6, "gat_dims": [4, 4]},
     "aasist_l": {"channels": [4] * 6, "gat_dims": [4, 4]},
@@ -73,6 +74,25 @@ def test_outputs_of_a_margin_loss_are_cosines(loss: str) -> None:
     outputs = np.asarray(make_learner(of("se_resnet", loss=loss), make_branches(of("se_resnet", loss=loss)))(NOISE))
     assert outputs.shape == (3, 1 if loss in ("cross_entropy", "oc_softmax") else 2)
     assert loss == "cross_entropy" or np.abs(outputs).max() <= 1.5  # the constraint holds after the first step
+
+
+def test_a_local_network_adds_up_what_distant_frames_say() -> None:
+    rng = np.random.default_rng(0)
+    silent = np.zeros((1, 200, 40, 1), np.float32)
+    early, late = silent.copy(), silent.copy()
+    early[:, 20:60], late[:, 140:180] = rng.standard_normal((2, 1, 40, 40, 1))
+
+    def moved(family: str) -> tuple[np.ndarray, np.ndarray]:
+        start = keras.Input(silent.shape[1:])
+        model = keras.Model(start, FAMILIES[family](start))
+        of_none, of_early, of_late, of_both = (np.asarray(model(x)) for x in (silent, early, late, early + late))
+        return of_both - of_none, of_early + of_late - 2 * of_none
+
+    together, apart = moved("local_resnet")
+    assert np.abs(together).max() > 0.01
+    assert np.abs(together - apart).max() < 1e-4
+    together, apart = moved("se_resnet")  # whose excitation hears the whole window
+    assert np.abs(together - apart).max() > 1e-3
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -59,11 +59,27 @@ def se_resnet(
     `blocks` of each width in `filters`; frames and bands are halved from one width to the next. The stem takes a
     `stem_stride`-th of both before anything is computed, which is where a detector's time goes.
     """
-    x = layers.ReLU()(_convolution(features, filters[0], kernel=5, stride=tuple(stem_stride)))
-    for stage, (width, count) in enumerate(zip(filters, blocks, strict=True)):
-        for block in range(count):
-            x = _residual(x, width, stride=2 if stage > 0 and block == 0 else 1)
+    x = _residuals(features, filters, blocks, stem_stride, attend=_squeeze_excite)
     return layers.Dropout(dropout)(POOLINGS[pooling](x))
+
+
+def local_resnet(
+    features: keras.KerasTensor,
+    *,
+    filters: Sequence[int] = (24, 48, 64),
+    blocks: Sequence[int] = (1, 1, 1),
+    stem_stride: Sequence[int] = (2, 2),
+    pooling: str = "mean",
+    dropout: float = 0.4,
+) -> keras.KerasTensor:
+    """A residual network that sees no more than its neighbourhood: `se_resnet` without what looks at a whole window.
+
+    No excitation, fewer halvings, and a plain mean over time, so that the logit is a mean of what patches say by
+    themselves: 49 frames by 49 bands with the default blocks. How a recording sounds as a whole is what a small corpus
+    teaches in the place of how it was made; traces of a synthesiser are local. For images: L. Chai et al., "What makes
+    fake images detectable?", ECCV 2020, arXiv:2008.10588; W. Brendel & M. Bethge (BagNets), arXiv:1904.00760.
+    """
+    return layers.Dropout(dropout)(POOLINGS[pooling](_residuals(features, filters, blocks, stem_stride)))
 
 
 def lcnn(
@@ -99,6 +115,11 @@ def attentive_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     return ops.concatenate([mean, _deviation(ops.sum(weights * ops.square(frames), axis=1), mean)], axis=-1)
 
 
+def mean_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Mean over time, all frames alike."""
+    return ops.mean(_frames(x), axis=1)
+
+
 def statistics_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean and standard deviation over time (Snyder et al. 2018, x-vectors), all frames alike."""
     frames = _frames(x)
@@ -115,6 +136,7 @@ FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
     "simple_cnn": simple_cnn,
     "resnet50": resnet50,
     "se_resnet": se_resnet,
+    "local_resnet": local_resnet,
     "lcnn": lcnn,
     # Of a waveform, and with a logit of their own in the place of an embedding.
     "aasist": aasist,
@@ -122,6 +144,7 @@ FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
 }
 POOLINGS: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {
     "attentive": attentive_pooling,
+    "mean": mean_pooling,
     "statistics": statistics_pooling,
 }
 
@@ -135,14 +158,28 @@ def _convolution(
     return layers.BatchNormalization(momentum=_MOMENTUM)(x)
 
 
-def _residual(x: keras.KerasTensor, width: int, *, stride: int) -> keras.KerasTensor:
-    y = layers.ReLU()(_convolution(x, width, stride=stride))
-    y = _squeeze_excite(_convolution(y, width))
-    if stride > 1:
-        x = layers.AveragePooling2D(stride, padding="same")(x)
-    if x.shape[-1] != width:
-        x = _convolution(x, width, kernel=1)
-    return layers.ReLU()(layers.Add()([x, y]))
+def _residuals(
+    features: keras.KerasTensor,
+    filters: Sequence[int],
+    blocks: Sequence[int],
+    stem_stride: Sequence[int],
+    *,
+    attend: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
+) -> keras.KerasTensor:
+    """A stem, then `blocks` of each width in `filters`, each of which ends with `attend`."""
+    x = layers.ReLU()(_convolution(features, filters[0], kernel=5, stride=tuple(stem_stride)))
+    for stage, (width, count) in enumerate(zip(filters, blocks, strict=True)):
+        for block in range(count):
+            stride = 2 if stage > 0 and block == 0 else 1
+            y = _convolution(layers.ReLU()(_convolution(x, width, stride=stride)), width)
+            if attend is not None:
+                y = attend(y)
+            if stride > 1:
+                x = layers.AveragePooling2D(stride, padding="same")(x)
+            if x.shape[-1] != width:
+                x = _convolution(x, width, kernel=1)
+            x = layers.ReLU()(layers.Add()([x, y]))
+    return x
 
 
 def _squeeze_excite(x: keras.KerasTensor) -> keras.KerasTensor:

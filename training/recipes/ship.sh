@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA OUT [NAME]...
+# NAME: solo, which is the default, duo, or lite, which begins with duo's run. What is already there is gone on with,
+# so it may be interrupted.
+set -euo pipefail
+if [ $# -lt 3 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA OUT [solo|duo|lite]..." >&2; exit 2; fi
+openla=$1 asvspoof=$2 out=$3
+shift 3
+recipes=$(dirname "$0")
+python=${PYTHON:-.venv/bin/python}
+bonafide() { "$python" -m training "$@"; }
+
+# Copies of the bonafide clips by vocoders: thirteen that need no training, and four networks that learn from the clips.
+classical=world,world_pitch,world_formants,world_statistical,griffin_lim,griffin_lim_mel,phase,blur,lpc,lpc_codec
+classical+=,sinusoidal,transform_codec,upsampling
+neural=neural_istft,neural_istft_gan,neural_upsampling,neural_upsampling_gan
+bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 4 --methods "$classical" --out "$out/copies"
+bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods "$neural" --out "$out/neural_copies"
+
+# A third of the attacks, sources and speakers is held out of one run, to calibrate on; the other run learns from all.
+copies=(--copies "$out/copies" --copies "$out/neural_copies")
+[ -d "$out/folds" ] || bonafide folds --corpus "$openla" "${copies[@]}" --folds 3 --out "$out/folds"
+
+train() { # fold, recipe, the run's name, further arguments
+    local from=$out/folds/$1
+    bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
+        --corpus "$from/neural_copies" --config "$recipes/$2.json" --out "$out/runs/$1-$3" "${@:4}"
+}
+solo() { train "$1" solo solo; }
+duo() { # two rounds, the second with rates that fall anew
+    train "$1" duo duo-first
+    train "$1" duo duo --set fit.epochs=12 --set fit.learning_rate=1.2e-3 --start "$out/runs/$1-duo-first"
+}
+lite() { train "$1" lite lite --start "$out/runs/$1-duo" --teacher "$out/runs/$1-duo"; } # its branch on linear bands
+
+export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
+for name in "${@:-solo}"; do
+    case $name in solo | duo | lite) ;; *) echo "no such recipe: $name" >&2; exit 2 ;; esac
+    "$name" 1 &
+    "$name" all
+    wait %1
+    bonafide publish --run "$out/runs/all-$name" --held-out "$out/runs/1-$name" --store "$out/store"
+done
