@@ -22,7 +22,7 @@ test: $(VENV)/.dev console  ## format check, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 format: $(VENV)/.dev  ## format the code, fix what lint can fix
 	$(BIN)/ruff format .
