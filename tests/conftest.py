@@ -2,12 +2,26 @@
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.serving import Client, serving
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See that no two tests have the same id: processes side by side would run one of them, and not say so.
+
+    Schemathesis' tests, one for each operation, have names of their own, which pytest leaves out of their ids.
+    """
+    for item in items:
+        if item.parent is not None and item.name not in item.nodeid:
+            item._id = item.parent.id.child(item.name)
+    shared = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if shared:
+        raise pytest.UsageError(f"A test has an id of its own. Received several of {', '.join(shared)}.")
 
 
 @pytest.fixture(scope="module", autouse=True)
