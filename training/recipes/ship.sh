@@ -38,6 +38,6 @@ export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
 for name; do
     "$name" 1 &
     "$name" all
-    wait %1
+    wait $!
     bonafide publish --run "$out/runs/all-$name" --held-out "$out/runs/1-$name" --store "$out/store"
 done
