@@ -147,11 +147,29 @@ def test_the_seeds_network_is_four_convolutions_with_max_pooling_then_flatten_an
     assert model.get_layer(FUSION).get_weights()[0].tolist() == [[1.0]]
 
 
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("simple_cnn", {"depth": 3}),
+        ("simple_cnn", {"filters": [2, 2]}),
+        ("local_resnet", {"filters": [2, 4]}),
+        ("local_resnet", {"filters": "wide"}),
+        ("se_resnet", {"pooling": "loudest"}),
+        ("se_resnet", {"stem_stride": [0, 2]}),
+        ("lcnn", {"dropout": 2}),
+    ],
+    ids=str,
+)
+def test_options_that_a_family_cannot_be_built_with_are_refused_by_a_sentence(
+    family: str, options: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=f"family {family} is built with options that it has.*Received: {{'"):
+        build(of(family, options))
+
+
 def test_what_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="A family is one of simple_cnn, .*Received: 'vgg'"):
         build(of("vgg"))
-    with pytest.raises(ValueError, match="has no such option. Received: {'depth': 3}"):
-        build(of("simple_cnn", {"depth": 3}))
     with pytest.raises(ValueError, match="A loss is one of cross_entropy, .*Received: 'hinge'"):
         build(of("simple_cnn", loss="hinge"))
     with pytest.raises(ValueError, match="A front end is one of log_mel, .*Received: 'bark'"):

@@ -29,7 +29,7 @@ def make_branches(config: Config) -> Branches:
     Raises
     ------
     ValueError
-        A family, front end or loss that does not exist, or an option that a family does not have.
+        A family, front end or loss that does not exist, or options that a family cannot be built with.
     """
     if config.fit.loss not in LOSSES:
         raise ValueError(f"A loss is one of {', '.join(LOSSES)}. Received: {config.fit.loss!r}.")
@@ -42,8 +42,9 @@ def make_branches(config: Config) -> Branches:
         try:
             with _precision(config):
                 embedding = FAMILIES[branch.family](start, **branch.options)
-        except TypeError as error:
-            raise ValueError(f"The family {branch.family} has no such option. Received: {branch.options}.") from error
+        except (TypeError, ValueError, KeyError) as error:
+            rule = f"The family {branch.family} is built with options that it has, of kinds and sizes that fit"
+            raise ValueError(f"{rule}. Received: {branch.options} ({type(error).__name__}: {error}).") from error
         made[name] = keras.Model(start, LOSSES[config.fit.loss].head(embedding), name=name)
     return made
 
