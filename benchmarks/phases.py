@@ -12,7 +12,7 @@ from benchmarks.load import Outcome
 from benchmarks.prober import Prober
 from benchmarks.servers import Server
 
-_CONNECTIONS = 16  # of the closed loop: enough to keep the service busy
+_CONNECTIONS = 48  # of the closed loop: as in an overload, so many wait that the event loop decodes nothing itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,8 +281,23 @@ def recognise(data: bytes, media_type: str | None) -> tuple[str, tuple[Decoder, 
     raise UnsupportedFormat(f"{rule}. Received: {len(data):,} bytes of none.")
 
 
+def plain_samples(data: bytes, media_type: str | None) -> int | None:
+    """Samples of a clip, of all channels, where they lie plain in its bytes, so that what decoding takes is known.
+
+    At most so many: PCM or G.711, in a WAV that is plain or headerless. None of any other clip.
+    """
+    if plain := plain_wav.parse(data):
+        return plain.size // (2 if plain.encoding == "PCM_16" else 1)
+    headerless = _names_headerless(media_type or "") and not re.match(FULL_HEADER, data, re.DOTALL)
+    return len(data) if headerless else None
+
+
+def _names_headerless(media_type: str) -> bool:
+    return media_type.partition(";")[0].strip().lower() in HEADERLESS
+
+
 def _declared(media_type: str) -> Decoder | None:
-    if media_type.partition(";")[0].strip().lower() not in HEADERLESS:
+    if not _names_headerless(media_type):
         return None
     header = Message()
     header["Content-Type"] = media_type

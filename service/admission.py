@@ -168,6 +168,10 @@ class Admission:
         with self._lock:
             return self._decoded[lane] < self._max_seconds * (_BULK_PLACES if lane == "bulk" else 1.0)
 
+    def calm(self) -> bool:
+        """Whether no more than half of the places are taken: the event loop has time for more than refusals."""
+        return self.clips <= self._max_clips / 2
+
     def idle(self) -> bool:
         """Whether next to nothing is in work: one clip, whose answer is being made."""
         return self.clips <= 1

@@ -43,7 +43,7 @@ class _Job:
     place: Place | None
     deadline: float
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Scored]
+    future: asyncio.Future[None]
     windows: int = field(init=False)  # of all clips together
     logits: npt.NDArray[np.float32] = field(init=False)
     taken: int = 0  # windows in a call, or behind one
@@ -123,11 +123,12 @@ class Engine:
             self._jobs.put(lane, job)
             self._changed.notify()
         try:
-            return await job.future
+            await job.future
         except asyncio.CancelledError:
             with self._changed:
                 self._jobs.discard(lane, job)
             raise
+        return Scored(detector.scores(clips, job.logits), job.seconds)
 
     def _work(self) -> None:
         give_way()
@@ -190,18 +191,20 @@ class Engine:
     def _call(self, slices: list[_Slice]) -> None:
         begun = time.perf_counter()
         try:
-            windows = np.concatenate([some for part in slices for some in part.windows()])
+            parts = [some for part in slices for some in part.windows()]
+            windows = np.concatenate(parts) if len(parts) > 1 else parts[0]
             logits = slices[0].job.detector.logits(windows)
             seconds = time.perf_counter() - begun
             self._telemetry.stages.labels("infer").observe(seconds)
             self._telemetry.batch.observe(len(logits))
-            ends = np.cumsum([part.end - part.first for part in slices])
-            for part, found in zip(slices, np.split(logits, ends[:-1]), strict=True):
-                part.job.logits[part.first : part.end] = found
+            first = 0
+            for part in slices:
+                end = first + part.end - part.first
+                part.job.logits[part.first : part.end] = logits[first:end]
+                first = end
             whole = self._count(slices, seconds)
             for job in whole:
-                scored = Scored(job.detector.scores(job.clips, job.logits), job.seconds)
-                settle(job.loop, job.future, value=scored)
+                settle(job.loop, job.future)
         except Exception as error:
             for job in {part.job for part in slices}:
                 job.failed = True

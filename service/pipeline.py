@@ -1,9 +1,10 @@
 """One clip's way: bytes -> place -> decode -> score -> verdict -> answer."""
 
 import asyncio
+import math
 import time
 
-from model_store import audio
+from model_store import audio, decoders
 from model_store.detector import Detector, Prepared
 from service import schemas
 from service.access import Caller
@@ -17,6 +18,8 @@ from service.problems import ProblemError
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.workers import Workers
+
+_BRIEF_SAMPLES = 2**17  # of plain audio: decoded and measured in 1 ms where it is of 16 kHz, in 3 ms where of 8
 
 
 class Pipeline:
@@ -103,6 +106,7 @@ class Pipeline:
             lane=place.lane,
             place=place,
             deadline=deadline,
+            brief=place.lane == "single" and (decoders.plain_samples(data, media_type) or math.inf) <= _BRIEF_SAMPLES,
         )
         scored = await self._engine.score(
             detector, list(prepared.values()), lane=place.lane, place=place, deadline=deadline

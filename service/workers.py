@@ -1,4 +1,8 @@
-"""Threads that do for coroutines what would hold the event loop up: they decode."""
+"""Threads that do for coroutines what would hold the event loop up: they decode.
+
+What would hardly hold it up is done at once on its own thread, unless many wait: threads of Python wait for each
+other's lock at every step of NumPy's, which costs more than a short clip's decoding itself.
+"""
 
 import asyncio
 import time
@@ -38,6 +42,16 @@ class _Task(Generic[T]):
                 self.place.end()
 
 
+def _at_once(function: Callable[[], T], place: Place | None) -> T:
+    if place is None:
+        return function()
+    place.begin()
+    try:
+        return function()
+    finally:
+        place.end()
+
+
 class Workers:
     """The threads, alive between `start` and `stop`. Of several, a batch never has the last one, nor a shadow two."""
 
@@ -64,12 +78,16 @@ class Workers:
         for thread in self._threads:
             thread.join()
 
-    async def run(self, function: Callable[[], T], *, lane: Lane, place: Place | None, deadline: float) -> T:
-        """Call a function on a thread.
+    async def run(
+        self, function: Callable[[], T], *, lane: Lane, place: Place | None, deadline: float, brief: bool = False
+    ) -> T:
+        """Call a function on a thread; or here and now, where it is `brief` and not many wait.
 
         Cancelled, or past the deadline (of `time.monotonic`), what has not been begun never will be; what has been
         holds its place to its end.
         """
+        if brief and self._admission.calm() and self._admission.may_decode(lane):
+            return _at_once(function, place)
         task = _Task(function, place, deadline)
         with self._changed:
             self._tasks.put(lane, task)

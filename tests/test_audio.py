@@ -248,6 +248,23 @@ def test_headerless_audio_equals_the_same_in_wav(media_type: str, codec: str, ra
     np.testing.assert_array_equal(decoded.waveforms[0], waveform(wav, sample_rate=rate))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("codec", "media_type"), [("PCM_16", "audio/L16;rate=8000"), ("ULAW", "Audio/PCMU ; x=1")])
+def test_plain_samples_are_counted_undecoded(codec: str, media_type: str, channels: int) -> None:
+    data = clip(np.zeros((4_000, channels)), sample_rate=8_000, codec=codec)
+    assert decoders.plain_samples(data, media_type) == 4_000 * channels
+    headerless = data[-4_000 * channels :]
+    assert decoders.plain_samples(headerless, media_type) == len(headerless)
+    assert decoders.plain_samples(headerless, "audio/wav") is None
+
+
+@pytest.mark.parametrize("media_type", [None, "audio/wav", "audio/basic"])
+@pytest.mark.parametrize(("container", "codec"), [("WAV", "GSM610"), ("WAV", "FLOAT"), ("FLAC", "PCM_16")])
+def test_samples_that_do_not_lie_plain_are_not_counted(container: str, codec: str, media_type: str | None) -> None:
+    data = clip(np.zeros(4_000), sample_rate=8_000, container=container, codec=codec)
+    assert decoders.plain_samples(data, media_type) is None
+
+
 def test_headerless_stereo_is_interleaved() -> None:
     samples = np.tile(np.array([16384, -8192], ">i2"), 8_000).tobytes()
     decoded = decode(samples, sample_rate=8_000, media_type="audio/L16;rate=8000;channels=2")

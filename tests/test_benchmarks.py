@@ -456,7 +456,7 @@ def test_promises_under_overload_are_met_or_missed(changes: dict[str, object], m
 def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) -> None:
     """A short run, of a small model, on whatever machine: how fast it is is not asked."""
     (tmp_path / "clip").write_bytes(clips.encoded(seconds=2.0)["ulaw"].data)
-    settings = {"BONAFIDE_RUNTIME": "onnx", "BONAFIDE_MAX_QUEUE_CLIPS": "20", "BONAFIDE_DEADLINE_SECONDS": "60"}
+    settings = {"BONAFIDE_RUNTIME": "onnx", "BONAFIDE_MAX_QUEUE_CLIPS": "60", "BONAFIDE_DEADLINE_SECONDS": "60"}
     cores = os.sched_getaffinity(0)
     with servers.ours(store, "simple_cnn", log=tmp_path / "log", settings=settings, cores={min(cores)}) as server:
         assert os.sched_getaffinity(server.pid) == {min(cores)}

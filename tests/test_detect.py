@@ -1,6 +1,7 @@
 """POST /detect: every field of the contract, every way to send a clip, every knob of a request."""
 
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import soundfile
 from model_store.audio import decode
 from model_store.detector import Detector
 from model_store.store import Store, read_manifest
+from service import pipeline
 from tests.serving import Client
 from tests.signals import clip, speech
 
@@ -259,3 +261,22 @@ def test_a_request_chooses_its_model(client: Client, name: str) -> None:
     assert result["model"]["sha256"] != usual["model"]["sha256"]
     # It is the same network with its last weights negated.
     assert result["explanation"]["logit"] == pytest.approx(-usual["explanation"]["logit"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("samples", "at_once"), [(2**17, True), (2**17 + 1, False)])
+def test_a_short_plain_clip_is_decoded_where_it_came_in(
+    client: Client, monkeypatch: pytest.MonkeyPatch, samples: int, *, at_once: bool
+) -> None:
+    threads = []
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return decoded(*arguments)
+
+    decoded = pipeline.decoded
+    monkeypatch.setattr(pipeline, "decoded", noted)
+    data = clip(np.resize(VOICE, samples), sample_rate=8_000)
+    detect(client, data)
+    assert threads[0].startswith("decode-") is not at_once
+    client.post("/batch", files=[("files", ("clip", data))]).raise_for_status()
+    assert threads[1].startswith("decode-")

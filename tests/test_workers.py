@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from threading import Event
+from functools import partial
+from threading import Event, get_ident
 from typing import Any, cast
 
 import pytest
@@ -56,6 +57,54 @@ def test_values_and_errors_come_back() -> None:
             with pytest.raises(ZeroDivisionError):
                 await begin(workers, lambda: 1 / 0)
             assert await begin(workers, lambda: 8) == 8
+
+    within_time(scenario())
+
+
+def test_what_is_brief_is_done_at_once_in_its_place() -> None:
+    async def scenario() -> None:
+        async with running() as workers:
+            places, held = cast(Any, workers)._admission, Held()
+            begin(workers, held)
+            await asyncio.to_thread(held.begun.wait, 10)  # the only thread is busy
+            with places.place(0) as place:
+
+                def where() -> tuple[int, int]:
+                    return get_ident(), place.working
+
+                run = partial(workers.run, lane="single", place=place, deadline=LATER, brief=True)
+                assert await run(where) == (get_ident(), 1)
+                with pytest.raises(ZeroDivisionError):
+                    await run(lambda: 1 / 0)
+                assert place.working == 0
+            held.go_on.set()
+
+    within_time(scenario())
+
+
+def test_what_is_brief_is_left_to_the_threads_while_many_wait() -> None:
+    async def scenario() -> None:
+        async with running(max_clips=2) as workers:
+            places = cast(Any, workers)._admission
+            run = partial(workers.run, get_ident, lane="single", place=None, deadline=LATER, brief=True)
+            with places.place(0):
+                assert await run() == get_ident()
+                with places.place(0):
+                    assert await run() != get_ident()
+
+    within_time(scenario())
+
+
+def test_what_is_brief_waits_too_while_too_much_is_decoded() -> None:
+    async def scenario() -> None:
+        async with running(max_seconds=10.0) as workers:
+            with cast(Any, workers)._admission.place(0) as place:
+                place.lasts(11.0)
+                run = workers.run(get_ident, lane="single", place=None, deadline=LATER, brief=True)
+                task = asyncio.create_task(run)
+                await asyncio.sleep(0.2)
+                assert not task.done()
+            assert await task != get_ident()
 
     within_time(scenario())
 
