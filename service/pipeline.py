@@ -106,7 +106,7 @@ class Pipeline:
             lane=place.lane,
             place=place,
             deadline=deadline,
-            brief=place.lane == "single" and (decoders.plain_samples(data, media_type) or math.inf) <= _BRIEF_SAMPLES,
+            brief=(decoders.plain_samples(data, media_type) or math.inf) <= _BRIEF_SAMPLES,
         )
         scored = await self._engine.score(
             detector, list(prepared.values()), lane=place.lane, place=place, deadline=deadline

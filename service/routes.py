@@ -18,7 +18,7 @@ from service.document import examples
 from service.pipeline import Pipeline
 
 NDJSON = "application/x-ndjson"
-_BATCH_IN_FLIGHT = 16  # clips of one batch that ask for a place at a time: batches take turns
+_BATCH_IN_FLIGHT = 4  # clips of one batch that ask for a place at a time, for each thread: batches take turns
 
 T = TypeVar("T")
 router = APIRouter()
@@ -76,7 +76,7 @@ async def batch(request: Request, wanted: Annotated[Asked, Depends(asked)]) -> R
     state.admission.check_batches()
     clips = await read_clips(request, most=state.settings.max_batch_clips)
     request.scope["log"] |= {"clips": len(clips), "model": wanted.model.name}
-    turns = asyncio.Semaphore(_BATCH_IN_FLIGHT)
+    turns = asyncio.Semaphore(_BATCH_IN_FLIGHT * state.settings.threads)
 
     async def one(index: int) -> str:
         async with turns:
