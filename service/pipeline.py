@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 from service.workers import Workers
 
-_BRIEF_SAMPLES = 2**17  # of plain audio: decoded and measured in 1 ms where it is of 16 kHz, in 3 ms where of 8
+_BRIEF_SAMPLES = 2**17  # of plain audio: decoded and measured in 1 ms where they are speech at 16 kHz, in 4 ms at worst
 
 
 class Pipeline:
