@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA OUT [NAME]...
-# NAME: duo, which is the default, or lite, which begins with duo's run. Hours on 2 cores; what is already there is gone on
-# with, so it may be interrupted.
+# NAME: duo, which is the default, or lite, which begins with duo's run. An hour or two on 2 cores; what is already there is
+# gone on with, so it may be interrupted.
 set -euo pipefail
 if [ $# -lt 3 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA OUT [duo|lite]..." >&2; exit 2; fi
 openla=$1 asvspoof=$2 out=$3
