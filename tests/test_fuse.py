@@ -1,18 +1,15 @@
 import json
-import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.made_store import CONFIG, make_corpus
 from training import train
 from training.__main__ import main
 from training.config import Config
-from training.fit import LEARNER_FILE, read_learner
-from training.model import FUSION, branches_of
+from training.model import FUSION
 
 NOISE = (np.random.default_rng(0).standard_normal((3, 16_000)) * 0.1).astype(np.float32)
 
@@ -37,12 +34,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
-def branch_logits(run: Path) -> npt.NDArray[np.float32]:
-    """Of the only branch, whatever weight it was given."""
-    model = keras.saving.load_model(run / "model.keras", compile=False)
-    return np.asarray(model(NOISE)) / model.get_layer(FUSION).get_weights()[0][0, 0]
-
-
 def test_a_fused_run_says_what_both_say(runs: list[Path], tmp_path: Path) -> None:
     assert main(["fuse", *(f"--run={run}" for run in runs), "--out", str(tmp_path / "both")]) == 0
     alone = [keras.saving.load_model(run / "model.keras", compile=False) for run in runs]
@@ -64,24 +55,6 @@ def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
     assert (config.name, list(config.branches)) == ("lite", ["other"])
 
 
-def test_branches_of_one_name_become_one_of_their_mean_weights(runs: list[Path], tmp_path: Path) -> None:
-    """Here one run twice, whose mean is itself; and one with a copy of it whose biases are another."""
-    moved = tmp_path / "moved"
-    shutil.copytree(runs[0], moved)
-    config = Config.model_validate_json((moved / "config.json").read_text())
-    learner = read_learner(moved / LEARNER_FILE, config)
-    branch = branches_of(learner, config)["main"]
-    branch.set_weights([weights + 0.5 if weights.shape == (1,) else weights for weights in branch.get_weights()])
-    learner.save(moved / LEARNER_FILE)
-    for name, other in (("same", runs[0]), ("mean", moved)):
-        command = ["fuse", f"--run={runs[0]}", f"--run={other}", "--average", "--out", str(tmp_path / name)]
-        assert main(command) == 0
-    assert branch_logits(tmp_path / "same") == pytest.approx(branch_logits(runs[0]), abs=1e-5)
-    assert branch_logits(tmp_path / "mean") == pytest.approx(branch_logits(runs[0]) + 0.25, abs=1e-5)
-    fused = Config.model_validate_json((tmp_path / "mean" / "config.json").read_text())
-    assert (list(fused.branches), len(fused.parts)) == (["main"], 2)
-
-
 def test_runs_that_do_not_go_together_are_refused(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,8 +68,3 @@ def test_runs_that_do_not_go_together_are_refused(
     (other / "config.json").write_text(config.model_dump_json())
     assert main(["fuse", f"--run={runs[0]}", f"--run={other}", "--out", str(tmp_path / "no")]) == 1
     assert "the same windows and have the same loss" in capsys.readouterr().err
-    branches = {"main": CONFIG.branches["main"].model_copy(update={"family": "lcnn"})}
-    (other / "config.json").write_text(CONFIG.model_copy(update={"branches": branches}).model_dump_json())
-    shutil.copy(runs[0] / LEARNER_FILE, other)
-    assert main(["fuse", f"--run={runs[0]}", f"--run={other}", "--average", "--out", str(tmp_path / "no")]) == 1
-    assert "averaged are made alike. Received: 'main'" in capsys.readouterr().err

@@ -1,9 +1,7 @@
 """`python -m training fuse`: the branches of several runs, in one artifact's model; or some branches of one run.
 
-Branches that were trained apart, with other seeds or recipes, err apart too; one alone costs less. Those that began
-with the same weights may become one, by the mean of their weights, which costs no more than each of them and is better
-away from home (Wortsman et al. 2022, arXiv:2203.05482). What comes out is a run like any other, to be published; how
-much each branch has to say is fitted on dev.
+Branches that were trained apart, with other seeds or recipes, err apart too; one alone costs less. What comes out is a
+run like any other, to be published; how much each branch has to say is fitted on dev.
 """
 
 import argparse
@@ -14,10 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from training import dataset
-from training.config import BranchConfig, Config
+from training.config import Config
 from training.corpus import attacks, read_partition
 from training.fit import LEARNER_FILE, MODEL_FILE, averaged, clip_logits, read_history, read_learner
 from training.fold import fold
@@ -26,48 +23,36 @@ from training.model import branches_of, make_artifact, make_logits
 from training.train import CORPORA_FILE
 
 
-def fuse(
-    runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), average: bool = False, name: str | None = None
-) -> Path:
+def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: str | None = None) -> Path:
     """Write the run of a fused model, and return the model's path.
 
     Parameters
     ----------
     runs : folders that `train` made, of models that hear the same windows and have the same loss
     without : names of branches to leave out
-    average : whether branches of one name become one, with the mean of their weights
     name : of the family that it is published as; the first run's otherwise
 
     Raises
     ------
     ValueError
-        Runs that do not go together, two branches of one name (that are not made alike, to average), or none that is
-        left.
+        Runs that do not go together, two branches of one name, or none that is left.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
-    described: dict[str, BranchConfig] = {}
     branches: dict[str, keras.Model] = {}
-    weights: dict[str, list[list[npt.NDArray[np.float32]]]] = {}  # of each branch, those of each run
     for run, config in zip(runs, configs, strict=True):
         if (config.input, config.fit.loss) != (first.input, first.fit.loss):
             raise ValueError(f"Runs that are fused hear the same windows and have the same loss. Received: {run}.")
         learner = read_learner(run / LEARNER_FILE, config)
         with averaged(learner):
             for each, branch in branches_of(learner, config).items():
-                if each in without:
-                    continue
-                if each in branches and not average:
+                if each in branches:
                     raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
-                if described.setdefault(each, config.branches[each]) != config.branches[each]:
-                    raise ValueError(f"Branches that are averaged are made alike. Received: {each!r} of {run}.")
-                branches.setdefault(each, branch)
-                weights.setdefault(each, []).append(branch.get_weights())
+                if each not in without:
+                    branches[each] = fold(branch)
     if not branches:
         raise ValueError(f"A model has a branch. Received: without {', '.join(without)}, which leaves none.")
-    for each, branch in branches.items():
-        branch.set_weights([np.mean(of_runs, axis=0) for of_runs in zip(*weights[each], strict=True)])
-        branches[each] = fold(branch)
+    described = {each: branch for config in configs for each, branch in config.branches.items() if each in branches}
     parts = tuple(config.model_dump(mode="json") for config in configs)
     fused = first.model_copy(update={"name": name or first.name, "branches": described, "parts": parts})
 
@@ -76,13 +61,13 @@ def fuse(
     dev = dataset.load(roots, "dev", sample_rate=fused.input.sample_rate)
     logits = clip_logits(make_logits(fused, branches), dev, fused)
     utterances = [r.utterance for r in dev]
-    shares = weigh(logits, utterances, training_attacks=_learned(corpora), alike=fused.fusion == "mean")
+    weights = weigh(logits, utterances, training_attacks=_learned(corpora), alike=fused.fusion == "mean")
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(fused.model_dump_json(indent=1))
     (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     (out / "history.json").write_text(json.dumps(read_history(runs[0]), indent=1))
-    make_artifact(fused, branches, weights=shares).save(out / MODEL_FILE)
-    print(", ".join(f"{each} weighs {share:.2f}" for each, share in zip(branches, np.array(shares), strict=True)))
+    make_artifact(fused, branches, weights=weights).save(out / MODEL_FILE)
+    print(", ".join(f"{each} weighs {weight:.2f}" for each, weight in zip(branches, np.array(weights), strict=True)))
     return out / MODEL_FILE
 
 
@@ -90,14 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--run", type=Path, action="append", required=True, help="a folder that train made; repeat it")
     parser.add_argument("--without", action="append", default=[], metavar="BRANCH", help="leave a branch out")
-    parser.add_argument("--average", action="store_true", help="branches of one name become one, by their mean weights")
     parser.add_argument("--name", help="family that it is published as (default: the first run's)")
     parser.add_argument("--out", type=Path, required=True, help="the fused run's folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    model = fuse(args.run, args.out, without=args.without, average=args.average, name=args.name)
+    model = fuse(args.run, args.out, without=args.without, name=args.name)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
 
