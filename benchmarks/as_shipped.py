@@ -8,6 +8,8 @@ import runpy
 import sys
 
 HIDDEN = {  # module -> the distribution that it comes from, which requirements/service.txt must not name
+    "chardet": "chardet",
+    "jax": "jax",
     "librosa": "librosa",
     "matplotlib": "matplotlib",
     "numba": "numba",
@@ -15,6 +17,7 @@ HIDDEN = {  # module -> the distribution that it comes from, which requirements/
     "PIL": "pillow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "watchfiles": "watchfiles",
 }
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+os.environ.pop("OPENBLAS_CORETYPE", None)  # before NumPy: the peak is this core's, not another's
+
 import numpy as np
 import onnx
 import onnx.utils

@@ -2,11 +2,13 @@
 
 import asyncio
 import email
+import inspect
 import io
 import itertools
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -111,6 +113,29 @@ def test_what_is_hidden_from_the_service_is_not_a_requirement_of_it() -> None:
     for distribution in HIDDEN.values():
         assert f"\n{distribution}==" not in service
         assert f"\n{distribution}==" in development
+
+
+def test_the_service_as_shipped_imports_nothing_that_its_lock_does_not_have(store: Path) -> None:
+    """What Keras and others import wherever they find it would count as the service's memory and start."""
+    code = """
+        import sys
+        from importlib.metadata import packages_distributions
+        from pathlib import Path
+        from benchmarks.as_shipped import HIDDEN
+        sys.modules.update(dict.fromkeys(HIDDEN))
+        import service.__main__
+        from model_store.detector import Detector
+        Detector.load(Path(sys.argv[1]))
+        found = packages_distributions()
+        modules = {name.partition(".")[0] for name, module in sys.modules.items() if module}
+        print(*{name for module in modules for name in found.get(module, [])})
+    """
+    command = [sys.executable, "-c", inspect.cleandoc(code), str(store / "simple_cnn" / "1")]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    locked = (Path(__file__).parent.parent / "requirements" / "service.txt").read_text()
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name in said.split()} - {"bonafide"}
+    assert {"keras", "numpy", "fastapi"} <= names
+    assert [name for name in names if f"\n{name}==" not in locked] == []
 
 
 # Servers ----------------------------------------------------------------------------------------------------
