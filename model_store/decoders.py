@@ -266,6 +266,7 @@ HEADERLESS = {  # media type -> encoding
     "audio/x-alaw": "ALAW",
     "audio/l16": "PCM_16",
 }
+LONGEST_MEDIA_TYPE = 200  # characters: libraries that read one take up to 0.2 s for 60,000
 FULL_HEADER = rb"RIFF....WAVE|fLaC[\x00\x80]\x00\x00\x22"  # too long to be headerless audio by chance
 
 
@@ -299,6 +300,9 @@ def _names_headerless(media_type: str) -> bool:
 def _declared(media_type: str) -> Decoder | None:
     if not _names_headerless(media_type):
         return None
+    if len(media_type) > LONGEST_MEDIA_TYPE:
+        rule = f"The media type of headerless audio has {LONGEST_MEDIA_TYPE} characters at most"
+        raise UnsupportedFormat(f"{rule}. Received: {len(media_type):,}.")
     header = Message()
     header["Content-Type"] = media_type
     name = header.get_content_type()

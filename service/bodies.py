@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from model_store.decoders import LONGEST_MEDIA_TYPE
 from service.problems import ProblemError
 
 # The media types that OpenAPI lists for a clip sent as the body. Others are looked at all the same.
@@ -78,6 +79,10 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
         if not parser.complete:
             raise MultiPartException("It ends with its closing boundary. Received: none.")
 
+    length = len(request.headers["content-type"])
+    if length > LONGEST_MEDIA_TYPE:
+        rule = f"A multipart body's media type has {LONGEST_MEDIA_TYPE} characters at most"
+        raise ProblemError("malformed_request", f"{rule}. Received: {length:,}.")
     parser = _InMemoryParser(request.headers, whole(), max_files=most, max_fields=16)
     try:
         form = await parser.parse()

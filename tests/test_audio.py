@@ -288,7 +288,8 @@ def test_a_declared_headerless_type_wins_over_a_chance_signature(start: bytes) -
         ("audio/L16", UnsupportedFormat),  # RFC 4856: its rate is required
         ("audio/L16;rate=x", UnsupportedFormat),
         ("audio/L16;rate=-8000", UnsupportedFormat),
-        ("audio/L16;rate=" + "9" * 5_000, UnsupportedFormat),
+        ("audio/L16;rate=" + "9" * 150, UnsupportedFormat),
+        ("audio/basic" + ";" * 200, UnsupportedFormat),
         ("audio/L16;rate=8000;channels=0", UnsupportedFormat),
         ("audio/x-mulaw;rate=1", SampleRateOutOfRange),
         ("audio/L16;rate=999999999", SampleRateOutOfRange),

@@ -22,6 +22,7 @@ CLIP = clip(speech(seconds=1, sample_rate=8_000), sample_rate=8_000)
 RAW = {"Content-Type": "audio/basic"}
 STEREO = clip(np.zeros((4_000, 2)), sample_rate=8_000)
 CUT_MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+LONG_MULTIPART = {"Content-Type": "multipart/form-data; boundary=x" + ";" * 60_000}
 
 
 def check(answer: httpx.Response, code: str) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def file(data: bytes, name: str = "secret-name.wav") -> dict[str, Any]:
 REQUESTS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("malformed_request", "POST", "/batch", {"content": CLIP}),
     ("malformed_request", "POST", "/detect", {"content": b"--x\r\nno", "headers": CUT_MULTIPART}),
+    ("malformed_request", "POST", "/detect", {"content": b"--x--", "headers": LONG_MULTIPART}),
     ("malformed_request", "POST", "/detect", {"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}),
     ("malformed_request", "POST", "/detect", {"files": [("file", CLIP), ("file", CLIP)]}),
     ("malformed_request", "POST", "/detect", {"files": [(f"f{n}", (None, "text")) for n in range(17)]}),

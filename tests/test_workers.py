@@ -95,20 +95,6 @@ def test_what_is_brief_is_left_to_the_threads_while_many_wait() -> None:
     within_time(scenario())
 
 
-def test_what_is_brief_waits_too_while_too_much_is_decoded() -> None:
-    async def scenario() -> None:
-        async with running(max_seconds=10.0) as workers:
-            with cast(Any, workers)._admission.place(0) as place:
-                place.lasts(11.0)
-                run = workers.run(get_ident, lane="single", place=None, deadline=LATER, brief=True)
-                task = asyncio.create_task(run)
-                await asyncio.sleep(0.2)
-                assert not task.done()
-            assert await task != get_ident()
-
-    within_time(scenario())
-
-
 def test_what_has_begun_keeps_its_place_and_what_has_not_is_dropped() -> None:
     async def scenario() -> None:
         async with running() as workers:
@@ -169,14 +155,16 @@ def test_single_clips_come_first_but_not_only() -> None:
     within_time(scenario())
 
 
-def test_decoding_waits_while_too_much_is_decoded() -> None:
+@pytest.mark.parametrize("brief", [False, True])
+def test_decoding_waits_while_too_much_is_decoded(*, brief: bool) -> None:
     async def scenario() -> None:
         async with running(max_seconds=10.0) as workers:
             with cast(Any, workers)._admission.place(0) as place:
                 place.lasts(11.0)
-                task = begin(workers, lambda: 7)
+                run = workers.run(get_ident, lane="single", place=None, deadline=LATER, brief=brief)
+                task = asyncio.create_task(run)
                 await asyncio.sleep(0.2)
                 assert not task.done()
-            assert await task == 7
+            assert await task != get_ident()
 
     within_time(scenario())
