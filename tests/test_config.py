@@ -15,7 +15,9 @@ def test_a_file_says_what_differs_and_an_override_wins(tmp_path: Path) -> None:
     assert loaded.fit.batch_size == config.Config().fit.batch_size
 
 
-@pytest.mark.parametrize("override", ["fit.epoch=3", "fit.epochs=many", "fit.pairs=2", "novelty=1"])
+@pytest.mark.parametrize(
+    "override", ["fit.epoch=3", "fit.epochs=many", "fit.pairs=2", "novelty=1", "branches.main.front_end.around=[9,4]"]
+)
 def test_what_does_not_exist_or_fit_is_refused(override: str) -> None:
     with pytest.raises(ValueError, match=override.partition("=")[0].rpartition(".")[2]):
         config.load(None, [override])

@@ -150,6 +150,16 @@ def test_the_mean_is_gone(normalise: str) -> None:
     assert np.abs(found.mean(axis=(1, 2) if normalise == "clip" else (1,))).max() < 1e-4
 
 
+@pytest.mark.parametrize("around", [(9, 9), (5, 1), (1, 7)])
+def test_a_local_mean_is_that_of_the_points_around(around: tuple[int, int]) -> None:
+    whole = 2 * np.asarray(features(FrontEndConfig(bands=30))(NOISE))[..., 0]
+    found = np.asarray(features(FrontEndConfig(bands=30, normalise="local", around=around))(NOISE))[..., 0]
+    frames, bands = (side // 2 for side in around)
+    for n, (frame, band) in enumerate(((0, 0), (3, 29), (40, 2), (50, 15), (96, 11))):
+        near = whole[n % 3, max(frame - frames, 0) : frame + frames + 1, max(band - bands, 0) : band + bands + 1]
+        assert found[n % 3, frame, band] == pytest.approx((whole[n % 3, frame, band] - near.mean()) / 2, abs=1e-4)
+
+
 @pytest.mark.parametrize("kind", FRONT_ENDS)
 def test_alone_is_as_in_a_batch(kind: str) -> None:
     """A logarithm relative to the batch's maximum, as Keras' own layer takes it, would fail here."""

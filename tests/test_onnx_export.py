@@ -45,10 +45,11 @@ def test_a_model_of_several_branches_converts(tmp_path: Path) -> None:
     light = {"filters": [2, 3], "pooling": "statistics"}
     cepstra = FrontEndConfig(kind="lfcc", frame_seconds=0.032, step_seconds=0.016)
     beats = FrontEndConfig(kind="correlation", bands=20, step_seconds=0.02)
+    local = FrontEndConfig(kind="log_spectrum", bands=64, normalise="local")
     config = Config(
         branches={
             "cepstra": BranchConfig(family="se_resnet", options=residual, front_end=cepstra),
-            "bins": BranchConfig(family="lcnn", options=light, front_end=FrontEndConfig(kind="log_spectrum", bands=64)),
+            "bins": BranchConfig(family="lcnn", options=light, front_end=local),
             "beats": BranchConfig(family="se_resnet", options=residual, front_end=beats),
         },
         input=InputConfig(window_seconds=0.5, hop_seconds=0.5),

@@ -47,8 +47,11 @@ class FrontEndConfig(_Part):
     fft_samples: int = 512
     min_hz: float = 20.0
     max_hz: float = 7_800.0
-    normalise: Literal["clip", "band"] = Field(
-        default="clip", description="mean removed: one for the window, or one for each band"
+    normalise: Literal["clip", "band", "local"] = Field(
+        default="clip", description="mean removed: one for the window, one for each band, or that of what is around"
+    )
+    around: tuple[PositiveInt, PositiveInt] = Field(
+        default=(9, 9), description="frames and bands around each point whose mean is removed, where it is local"
     )
     floor_decibels: float = Field(
         default=50.0,
@@ -56,6 +59,13 @@ class FrontEndConfig(_Part):
         le=90,
         description="below the window's power, where a band's logarithm begins to bend: 50 is about the noise of G.711",
     )
+
+    @field_validator("around")
+    @classmethod
+    def _has_a_middle(cls, sides: tuple[int, int]) -> tuple[int, int]:
+        if not all(side % 2 for side in sides):
+            raise ValueError(f"What is around a point is as wide on either side of it: odd. Received: {sides}.")
+        return sides
 
     @property
     def floor(self) -> float:

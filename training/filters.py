@@ -47,3 +47,10 @@ def filterbank(config: FrontEndConfig, *, sample_rate: int) -> Matrix:
 def cosine_transform(bands: int, *, coefficients: int) -> Matrix:
     """The first coefficients of an orthonormal DCT-II as a matrix, float32 (bands, coefficients)."""
     return np.ascontiguousarray(dct(np.eye(bands), type=2, norm="ortho", axis=1)[:, :coefficients], dtype=np.float32)
+
+
+def local_mean(bands: int, *, around: int) -> Matrix:
+    """The mean of the `around` bands nearest to each as a matrix, float32 (bands, bands); of fewer at the edges."""
+    apart = np.abs(np.subtract.outer(np.arange(bands), np.arange(bands)))
+    near = (apart <= around // 2).astype(np.float32)
+    return np.ascontiguousarray(near / near.sum(axis=0), dtype=np.float32)

@@ -102,20 +102,36 @@ class FrontEnds:
         power = self.frozen_product(matrix, "filterbank")(self.power(config))
         return ops.log(power / float(matrix.sum(axis=0).mean()) + config.floor)
 
+    def centred(self, logarithm: keras.KerasTensor, config: FrontEndConfig) -> keras.KerasTensor:
+        """Without its mean, (batch, frames, bands) -> (batch, frames, bands, 1).
+
+        A local mean leaves the contrast of each point to what is around it: of a recording as a whole, its microphone,
+        its noise and its voice, next to nothing is left (Jarrett et al. 2009, "What is the best multi-stage
+        architecture for object recognition?", for pictures; their subtractive half).
+        """
+        if config.normalise == "local":
+            frames, bands = config.around
+            matrix = filters.local_mean(logarithm.shape[-1], around=bands)
+            over_time = keras.layers.AveragePooling1D(frames, strides=1, padding="same")(logarithm)
+            mean = self.frozen_product(matrix, "local_mean")(over_time)
+        else:
+            mean = ops.mean(logarithm, axis=(1, 2) if config.normalise == "clip" else (1,), keepdims=True)
+        return ops.expand_dims(_SPREAD * (logarithm - mean), axis=-1)
+
 
 def log_mel(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Log power in bands of Slaney's mel scale; the oracle is librosa."""
-    return _centred(front_ends.bands(config), config)
+    return front_ends.centred(front_ends.bands(config), config)
 
 
 def log_linear(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Log power in bands spaced evenly: the upper half of the spectrum, where vocoders err, as fine as the lower."""
-    return _centred(front_ends.bands(config), config)
+    return front_ends.centred(front_ends.bands(config), config)
 
 
 def log_spectrum(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Log power in the first `bands` bins of the spectrum, as they are."""
-    return _centred(ops.log(front_ends.power(config)[:, :, : config.bands] + config.floor), config)
+    return front_ends.centred(ops.log(front_ends.power(config)[:, :, : config.bands] + config.floor), config)
 
 
 def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
@@ -152,7 +168,7 @@ def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
         squares = [ops.square(summed(ops.pad(product, between))) for product in (in_phase, apart)]
         magnitude = ops.sqrt(squares[0] + squares[1] + _LEAST_SQUARE)
         channels.append(_SHARE_SPREAD * magnitude / (power + config.floor))
-    return ops.concatenate([_centred(channel, config) for channel in channels], axis=-1)
+    return ops.concatenate([front_ends.centred(channel, config) for channel in channels], axis=-1)
 
 
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
@@ -181,7 +197,7 @@ def sinc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     filtered = front_ends.filtered(config)
     step_samples = round(config.step_seconds * front_ends.sample_rate)
     level = keras.layers.MaxPooling1D(step_samples)(ops.abs(filtered))
-    return _centred(ops.log(ops.square(level) + config.floor), config)
+    return front_ends.centred(ops.log(ops.square(level) + config.floor), config)
 
 
 def waveform(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:  # noqa: ARG001
@@ -198,11 +214,6 @@ FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] 
     "sinc": sinc,
     "waveform": waveform,
 }
-
-
-def _centred(logarithm: keras.KerasTensor, config: FrontEndConfig) -> keras.KerasTensor:
-    axes = (1, 2) if config.normalise == "clip" else (1,)
-    return ops.expand_dims(_SPREAD * (logarithm - ops.mean(logarithm, axis=axes, keepdims=True)), axis=-1)
 
 
 def _delta(features: keras.KerasTensor) -> keras.KerasTensor:
