@@ -107,14 +107,18 @@ def ours(
     name: str = "ours",
     settings: Mapping[str, str] | None = None,
     cores: Collection[int] = (),
+    folder: Path | None = None,
 ) -> Iterator[Server]:
-    """Our service, in the environment that it ships with; on these cores alone, if any are named."""
+    """Our service, in the environment that it ships with; on these cores alone, if any are named.
+
+    It is of the checkout in `folder`, or of the one that this runs in.
+    """
     port = _free_port()
     environment = {"BONAFIDE_PORT": str(port), "BONAFIDE_STORE": str(store), "BONAFIDE_MODELS": model}
     environment |= settings or {}
     command = [sys.executable, "-m", "benchmarks.as_shipped"]
     with _running(
-        name, command, port=port, ready="/health/ready", environment=environment, log=log, cores=cores
+        name, command, port=port, ready="/health/ready", environment=environment, log=log, cores=cores, folder=folder
     ) as server:
         yield server
 
@@ -159,6 +163,7 @@ def _running(
     environment: dict[str, str],
     log: Path,
     cores: Collection[int] = (),
+    folder: Path | None = None,
 ) -> Iterator[Server]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("BONAFIDE_")}
     with log.open("w", encoding="utf-8") as output:
@@ -166,6 +171,7 @@ def _running(
         with _on(cores):
             process = subprocess.Popen(
                 command,
+                cwd=folder,
                 env=inherited | environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

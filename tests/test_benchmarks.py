@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from onnx import helper, numpy_helper
 
 from benchmarks import (
     clips,
+    compare,
     floor,
     lit_service,
     load,
@@ -491,6 +493,27 @@ def test_a_service_at_several_times_what_it_can_do(store: Path, tmp_path: Path) 
     assert all(0 < loop < answer for loop, answer in zip(found["loop_ms"], found["answer_ms"], strict=True))
     assert found["statuses"]["200"] > 0
     assert (found["lost"], found["probes_failed"]) == (0, 0)
+
+
+def test_versions_are_loaded_in_turn(store: Path, tmp_path: Path) -> None:
+    """The other version answers from its own tree: one that lacks the service does not start."""
+    before = tmp_path / "before"
+    before.mkdir()
+    for name in ("benchmarks", "model_store", "service", "openapi"):
+        (before / name).symlink_to(Path.cwd() / name)
+    cases = [Case("pcm16", 2, (compare.HERE, str(before)))]
+    run = partial(compare.compare, cases=cases, store=store, model="simple_cnn", runtime="keras", seconds=0.2, count=2)
+    found = run([before])
+    assert [len(loads.throughput) for loads in found[cases[0]].values()] == [2, 2]
+    first, second = compare.table(found).splitlines()[2:]
+    assert first.startswith("| pcm16, 2 clients | this | ")
+    assert " | 1.00 (1.00 to 1.00) | " in first
+    assert str(before) in second
+    (before / "service").unlink()
+    with pytest.raises(RuntimeError, match="A server is ready"):
+        run([before])
+    with pytest.raises(RuntimeError, match="trees of their own"):
+        run([before, before])
 
 
 def test_a_refusal_is_what_the_loop_took_beyond_answers() -> None:
