@@ -114,6 +114,21 @@ def test_kinds_come_from_files_and_provenance_and_few_clips_are_one_row(tmp_path
     assert generators({t.utterance: t.attack for t in trials}, beside) == {"A01": "Maker", "A02": "Maker"}
 
 
+def test_a_source_is_known_where_an_earlier_partition_has_clips_of_it() -> None:
+    judged = [f"{source}{n}" for source in ("old", "later", "fresh") for n in range(10)]
+    provenance = {
+        "t": {"partition": "train", "source": "site/old/a.wav"},
+        **{f"{name}": {"partition": "eval", "source": f"site/{name[:-1]}/{name}.wav"} for name in judged},
+        "d": {"partition": "dev", "source": "site/fresh of dev/b.wav"},
+        "other": {"partition": "eval", "source": ""},
+    }
+    facts = {name: ClipFacts(16_000, 1.0) for name in [*judged, "other"]}
+    known = kinds(facts, provenance)["source"]
+    assert {name for name, kind in known.items() if kind != "new"} == {f"old{n}" for n in range(10)}
+    assert set(known) == set(judged)
+    assert "source" not in kinds(facts, {name: {"source": row["source"]} for name, row in provenance.items()})
+
+
 def test_a_clip_decoded_once_scores_as_if_decoded_for_each_channel(store: Path, tmp_path: Path) -> None:
     detector = Detector.load(Store(store).resolve("simple_cnn"))
     utterances = read_partition(make_corpus(tmp_path / "made"), "dev")

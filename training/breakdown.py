@@ -1,4 +1,4 @@
-"""Error rates by what a clip is: its language, its sample rate, its length, its coding."""
+"""Error rates by what a clip is: its language, its sample rate, its length, its coding, its source."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from training.channel_scores import ClipFacts
 from training.confidence import eer_interval, proportion_interval
-from training.kinds import Provenance
+from training.kinds import Provenance, sources
 from training.metrics import equal_error_rate
 from training.summary import percent
 from training.trials import Scores, Trial
@@ -16,6 +16,7 @@ Shares = dict[str, Any]
 FEWEST = 10  # clips of a kind for a row of its own, and clips of either class for an EER
 OTHERS = "others"
 _BANDS_SECONDS = (1.0, 2.0, 3.0, 5.0)
+_PARTITIONS = ("train", "dev", "eval")
 
 
 def kinds(facts: Mapping[str, ClipFacts], provenance: Provenance) -> dict[str, dict[str, str]]:
@@ -32,6 +33,7 @@ def kinds(facts: Mapping[str, ClipFacts], provenance: Provenance) -> dict[str, d
         "sample rate of the file": lambda name: f"{facts[name].sample_rate:,} Hz",
         "length": lambda name: _band(facts[name].seconds),
         "coding before": known("coding"),
+        "source": _heard_before(provenance),
     }
     tables = {}
     for title, kind_of in titles.items():
@@ -87,6 +89,26 @@ def generators(attack_of: Mapping[str, str | None], provenance: Provenance) -> d
         attack: counted.most_common(1)[0][0] + (f", and {len(counted) - 1} more" if len(counted) > 1 else "")
         for attack, counted in found.items()
     }
+
+
+def _heard_before(provenance: Provenance) -> Callable[[str], str | None]:
+    """Whether a clip's source gave clips to an earlier partition too, of which a model may know its sound."""
+    source_of = sources(provenance)
+    place = {
+        name: _PARTITIONS.index(row["partition"])
+        for name, row in provenance.items()
+        if name in source_of and row.get("partition") in _PARTITIONS
+    }
+    first: dict[str, int] = {}
+    for name, at in place.items():
+        first[source_of[name]] = min(at, first.get(source_of[name], at))
+
+    def kind(name: str) -> str | None:
+        if name not in place:
+            return None
+        return "gave clips to an earlier partition" if first[source_of[name]] < place[name] else "new"
+
+    return kind
 
 
 def _band(seconds: float) -> str:

@@ -27,7 +27,7 @@ from training.corpus import (
     read_partition,
     write_protocol,
 )
-from training.kinds import read_provenance
+from training.kinds import read_provenance, sources
 from training.score import file_of
 
 ALL = "all"
@@ -74,14 +74,6 @@ def assign(
     return fold_of
 
 
-def sources(corpus: Path) -> dict[str, str]:
-    """Where each clip of a corpus comes from, by id: the first two parts of what `provenance.csv` has as its `source`.
-
-    They are a repository, or a package; empty where the corpus has no such file.
-    """
-    return {name: "/".join(row["source"].split("/")[:2]) for name, row in read_provenance(corpus).items()}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
@@ -119,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     twice = [name for name, count in Counter(u.id for u in everything).items() if count > 1]
     if twice:
         raise ValueError(f"Corpora that are dealt out together share no utterance. Received: {twice[0]}, twice.")
-    source_of = {name: source for root in of_corpus for name, source in sources(root).items()}
+    source_of = {name: source for root in of_corpus for name, source in sources(read_provenance(root)).items()}
     fold_of = assign(everything, folds=args.folds, seed=args.seed, source_of=source_of)
     copies = {root: read_partition(root, "train") for root in args.copies}
     for fold in range(args.folds):

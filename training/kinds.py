@@ -22,6 +22,11 @@ def read_provenance(corpus: Path) -> Provenance:
     return {}
 
 
+def sources(provenance: Provenance) -> dict[str, str]:
+    """Where each clip comes from: the first two parts of its column `source`, a repository or a package."""
+    return {name: "/".join(row["source"].split("/")[:2]) for name, row in provenance.items() if row.get("source")}
+
+
 def kinds(
     recordings: Sequence[Recording],
     answers: Sequence[Answer],
