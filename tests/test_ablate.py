@@ -45,3 +45,10 @@ def test_the_table_has_means_and_extremes() -> None:
     assert table({"plain": [{"dev": 10.0}, {"dev": 14.0}], "to come": []}) == (
         "| what | seeds | dev |\n|---|---|---|\n| plain | 2 | 12.0 (10.0 to 14.0) |\n"
     )
+
+
+@pytest.mark.parametrize("path", sorted(Path(ablate.__file__).parent.glob("plans/*.json")), ids=lambda path: path.stem)
+def test_each_row_of_our_plans_is_a_configuration_of_its_own(path: Path) -> None:
+    plan = Plan.model_validate_json(path.read_text())
+    configs = [(plan.config(row, seed=0).model_dump_json(), row.copies) for row in plan.rows]
+    assert len(set(configs)) == len({row.name for row in plan.rows}) == len(plan.rows)

@@ -71,6 +71,23 @@ def test_several_corpora_are_dealt_out_as_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "f" / "all" / "second" / "pooled.json").read_text()).keys() == {"train"}
 
 
+def test_without_sources_speakers_are_dealt_out_as_if_none_were_known(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "made", partitions=("train",), attacks=("A01", "A02"), speakers=20)
+    voices = [u for u in read_partition(corpus, "train") if u.key == "bonafide"]
+    speakers = sorted({u.speaker for u in voices})
+    rows = "".join(f"{u.id},maker/site{speakers.index(u.speaker) // 2}/{u.id}.wav\n" for u in voices)
+    (corpus / "provenance.csv").write_text("id,source\n" + rows)
+
+    def held_out(out: str, *options: str) -> set[str]:
+        command = ["folds", "--corpus", str(corpus), "--folds", "2", "--out", str(tmp_path / out)]
+        assert main([*command, *options]) == 0
+        return {u.id for u in read_partition(tmp_path / out / "1" / "made", "dev")}
+
+    apart, shared = held_out("apart"), held_out("shared", "--no-sources")
+    (corpus / "provenance.csv").unlink()
+    assert shared == held_out("unknown") != apart
+
+
 @pytest.fixture(scope="module")
 def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of three partitions and copies of two of its bonafide clips, in two folds."""

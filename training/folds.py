@@ -3,9 +3,10 @@
 Detectors do well on what they were trained on and on what resembles it: a dev set flatters, and the fewer attacks it
 has, the more. So train and dev are put together and cut into folds; no attack and no bonafide speaker is in two, nor
 is a source of bonafide clips, where `provenance.csv` tells it: rooms, microphones and codings are learned as voices
-are. A run on `DIR/1/CORPUS` learns from all folds but the first, which is its dev, and so on; a run on
-`DIR/all/CORPUS` learns from everything, and `publish --held-out` calibrates it on what the others said of clips that
-they had not learned from.
+are. (`--no-sources` deals out speakers alone, as the partitions of a corpus often do: a model that knows the places
+where people were recorded looks better so.) A run on `DIR/1/CORPUS` learns from all folds but the first, which is its
+dev, and so on; a run on `DIR/all/CORPUS` learns from everything, and `publish --held-out` calibrates it on what the
+others said of clips that they had not learned from.
 
 Files are linked, not copied. A copy of a bonafide clip (`synthesise`) is learned from only where its original is.
 """
@@ -88,6 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copies", type=Path, action="append", default=[], metavar="DIR", help="what synthesise made; repeat it"
     )
     parser.add_argument("--folds", type=int, default=3, metavar="N", help="(default: 3)")
+    parser.add_argument(
+        "--sources",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="hold sources of bonafide clips out, and not their speakers alone",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the deal (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="must be empty, or not there")
 
@@ -111,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
     twice = [name for name, count in Counter(u.id for u in everything).items() if count > 1]
     if twice:
         raise ValueError(f"Corpora that are dealt out together share no utterance. Received: {twice[0]}, twice.")
-    source_of = {name: source for root in of_corpus for name, source in sources(read_provenance(root)).items()}
+    provenances = [read_provenance(root) for root in of_corpus] if args.sources else []
+    source_of = {name: source for provenance in provenances for name, source in sources(provenance).items()}
     fold_of = assign(everything, folds=args.folds, seed=args.seed, source_of=source_of)
     copies = {root: read_partition(root, "train") for root in args.copies}
     for fold in range(args.folds):
