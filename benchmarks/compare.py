@@ -94,7 +94,7 @@ def main() -> int:
             seconds=arguments.seconds,
             count=arguments.rounds,
         )
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:  # OSError: a tree that is not there
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
     print(table(found))
