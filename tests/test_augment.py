@@ -79,7 +79,7 @@ def test_no_change_knows_a_label() -> None:
         )
         for name, key, source in clips
     ]
-    ((windows, labels),) = dataset.batches(recordings, config, epoch=0)
+    ((windows, labels, _),) = dataset.batches(recordings, config, epoch=0)
     assert labels[:2, 0].tolist() == [1.0, 0.0]
     assert np.array_equal(windows[0], windows[1])
     assert not np.array_equal(windows[2], windows[3])  # no pair: each is changed in its own way

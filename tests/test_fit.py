@@ -117,6 +117,7 @@ def test_any_number_of_workers_makes_the_same_batches_in_the_same_order(
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one[0], other[0])
         assert np.array_equal(one[1], other[1])
+        assert np.array_equal(one[2], other[2])
 
 
 def test_no_more_batches_are_made_ahead_than_asked(
@@ -132,7 +133,7 @@ def test_no_more_batches_are_made_ahead_than_asked(
 
 
 def test_an_epoch_is_balanced(corpus: dict[str, list[Recording]]) -> None:
-    labels = np.concatenate([labels for _, labels in dataset.batches(corpus["train"], CONFIG, epoch=0)])
+    labels = np.concatenate([batch.labels for batch in dataset.batches(corpus["train"], CONFIG, epoch=0)])
     assert labels.shape == (48, 1)
     assert labels.sum() == 24
 
@@ -166,8 +167,8 @@ def test_the_average_of_the_weights_is_lent_and_given_back(corpus: dict[str, lis
     fit.compile_learner(learner, CONFIG, steps=6)
     weight = learner.trainable_variables[0]
     seen = []
-    for waveforms, labels in dataset.batches(corpus["train"], CONFIG, epoch=0):
-        learner.train_on_batch(waveforms, labels)
+    for batch in dataset.batches(corpus["train"], CONFIG, epoch=0):
+        learner.train_on_batch(batch.waveforms, batch.labels)
         seen.append(weight.numpy())
     expected = seen[0]
     for value in seen:
@@ -216,10 +217,10 @@ def test_some_spoofs_are_signals_that_nobody_spoke(
         update={"fit": CONFIG.fit.model_copy(update={"not_speech": 0.5}), "augment": AugmentConfig()}
     )
     drawn = [batch for epoch in range(5) for batch in dataset.batches(corpus["train"], config, epoch=epoch)]
-    of_spoofs = np.concatenate([waveforms[labels[:, 0] == 0] for waveforms, labels in drawn])
-    of_bonafide = np.concatenate([waveforms[labels[:, 0] == 1] for waveforms, labels in drawn])
-    assert 0.3 < (of_spoofs == 0.25).all(axis=1).mean() < 0.7
-    assert not (of_bonafide == 0.25).all(axis=1).any()
+    waveforms, labels, spoken = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    assert np.array_equal(spoken, ~(waveforms == 0.25).all(axis=1))
+    assert 0.3 < spoken[labels[:, 0] == 0].mean() < 0.7
+    assert spoken[labels[:, 0] == 1].all()
 
 
 def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
@@ -236,7 +237,9 @@ def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
 
 
 def test_teachers_are_a_part_of_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epochs": 1, "distillation": 0.7})})
+    short = CONFIG.model_copy(
+        update={"fit": CONFIG.fit.model_copy(update={"epochs": 1, "distillation": 0.7, "not_speech": 0.5})}
+    )
     teacher = tmp_path / "teacher"
     model = keras.saving.load_model(fit.fit(short, [], teacher), compile=False)
     [batch] = islice(dataset.batches(dataset.load([], "train", sample_rate=16_000), short, epoch=0), 1)
@@ -249,10 +252,13 @@ def test_teachers_are_a_part_of_the_labels(tmp_path: Path, monkeypatch: pytest.M
         fit.fit(short, [], tmp_path / f"taught by {len(teachers)}", teachers=teachers)
         return found[0]
 
-    waveforms, labels = given([teacher, teacher])
-    np.testing.assert_array_equal(waveforms, batch[0])
-    np.testing.assert_allclose(labels[:, 0], 0.3 * batch[1][:, 0] + 0.7 * probability, rtol=1e-5)
-    np.testing.assert_array_equal(given([])[1], batch[1])
+    waveforms, labels, spoken = given([teacher, teacher])
+    np.testing.assert_array_equal(waveforms, batch.waveforms)
+    np.testing.assert_array_equal(spoken, batch.spoken)
+    assert {*spoken.tolist()} == {True, False}
+    share = np.where(spoken, 0.7, 0)  # of what nobody spoke, its label is all that is known
+    np.testing.assert_allclose(labels[:, 0], (1 - share) * batch.labels[:, 0] + share * probability, rtol=1e-5)
+    np.testing.assert_array_equal(given([]).labels, batch.labels)
 
     for other in (InputConfig(window_seconds=1.0), InputConfig(sample_rate=8_000, window_seconds=1.0)):
         unlike = CONFIG.model_copy(update={"input": other})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,17 @@ from training.corpus import Partition, Utterance, protocol_path, read_partition
 from training.sampling import Sampler
 
 Waveform = npt.NDArray[np.float32]
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 _FULL_SCALE = 32_767
 AHEAD = 2  # batches of each worker that are made or wait while the model learns
+
+
+class Batch(NamedTuple):
+    """Windows to learn from, one of each clip drawn, at a random place, augmented."""
+
+    waveforms: npt.NDArray[np.float32]  # (batch, window_samples)
+    labels: npt.NDArray[np.float32]  # (batch, 1): 1 for bonafide, 0 for spoof; in between where windows are mixed
+    spoken: npt.NDArray[np.bool_]  # (batch,): not of `non_speech`
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +96,6 @@ def batches(
     They are made ahead, by `workers` threads: as many as there are cores, unless given. What they call (FFTs, codecs,
     resampling) leaves Python to others for most of its time. How many there are changes nothing but the speed.
 
-    Yields
-    ------
-    waveforms : float32 (batch, window_samples)
-        One window of each clip drawn, at a random place, augmented.
-    labels : float32 (batch, 1)
-        1 for bonafide, 0 for spoof; in between for windows that are mixed.
     """
     sampler = Sampler([(r.utterance, r.corpus) for r in recordings], config.fit)
     size = config.fit.batch_size
@@ -101,7 +103,7 @@ def batches(
 
     def batch(number: int) -> Batch:
         rng = np.random.default_rng((config.fit.seed, epoch, number))
-        waveforms, labels = [], []
+        waveforms, labels, by_voice = [], [], []
         for pair in sampler.draw(size // 2, rng):
             # An original and its copy: the same passage, changed alike, so that only the vocoder tells them apart.
             alike, place = sampler.is_copy(*pair), rng.random()
@@ -113,7 +115,9 @@ def batches(
                 window = _cut(recordings[index], config, place=start) if spoken else _not_speech(config, window_rng)
                 waveforms.append(augment(window, config.augment, window_rng, sample_rate=config.input.sample_rate))
                 labels.append(label)
-        return mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=config.fit.mixup)
+                by_voice.append(spoken)
+        mixed = mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=config.fit.mixup)
+        return Batch(*mixed, spoken=np.array(by_voice))
 
     workers = workers or available_cores()
     with ThreadPoolExecutor(workers) as pool:
@@ -127,7 +131,7 @@ def batches(
 
 def mix(
     waveforms: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], rng: np.random.Generator, *, share: float
-) -> Batch:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Mixup (Zhang et al. 2018, arXiv:1710.09412): a `share` of the windows, each blended with another of its batch.
 
     The larger part, 0.5 to 1 of a window at unit power, is its own; labels blend alike.

@@ -108,9 +108,9 @@ def learn(learner: keras.Model, batches: Iterable[dataset.Batch], *, steps: int,
     """Take a step on each batch; the mean loss of their windows."""
     total, count = 0.0, 0
     progress = tqdm(batches, total=steps, desc=title, unit="step", disable=None)
-    for waveforms, labels in progress:
-        loss = float(learner.train_on_batch(waveforms, labels))
-        total, count = total + loss * len(labels), count + len(labels)
+    for batch in progress:
+        loss = float(learner.train_on_batch(batch.waveforms, batch.labels))
+        total, count = total + loss * len(batch.labels), count + len(batch.labels)
         progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
     return total / count
 
@@ -121,14 +121,16 @@ def taught(
     """Batches whose labels are, by a `share`, the probability that teachers give each window: of their mean logit.
 
     Distillation (Hinton et al. 2015, arXiv:1503.02531), where a teacher hears just what its student does (Beyer et al.
-    2022, arXiv:2106.05237). Without teachers, the batches as they are.
+    2022, arXiv:2106.05237). Of what nobody spoke, teachers are not asked. Without any, the batches as they are.
     """
-    for waveforms, labels in batches:
+    for batch in batches:
         if not teachers:
-            yield waveforms, labels
+            yield batch
             continue
-        logit = np.mean([teacher.predict_on_batch(waveforms) for teacher in teachers], axis=0)
-        yield waveforms, ((1 - share) * labels + share * np.asarray(expit(logit))[:, None]).astype(np.float32)
+        logit = np.mean([teacher.predict_on_batch(batch.waveforms) for teacher in teachers], axis=0)
+        believed = np.where(batch.spoken, share, 0)[:, None]
+        labels = (1 - believed) * batch.labels + believed * np.asarray(expit(logit))[:, None]
+        yield batch._replace(labels=labels.astype(np.float32))
 
 
 def read_history(run: Path) -> History:
