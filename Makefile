@@ -1,6 +1,6 @@
 # Bonafide. `make serve` and `make test` need only Python 3.11+ with pip, and make.
 PYTHON ?= python3
-PORT   ?= 8000
+PORT   ?= $(or $(BONAFIDE_PORT),8000)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
