@@ -141,7 +141,7 @@ class FitConfig(_Part):
     )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
     distillation: float = Field(
-        default=0.5, ge=0, le=1, description="of a label, what its teachers say of the window, where there are teachers"
+        default=0.5, ge=0, le=1, description="of a spoken window's label, what teachers say of it, where there are any"
     )
     mixed_precision: bool = Field(
         default=False, description="on a GPU, the networks learn in bfloat16; front ends, heads and losses in float32"

@@ -95,7 +95,6 @@ def batches(
 
     They are made ahead, by `workers` threads: as many as there are cores, unless given. What they call (FFTs, codecs,
     resampling) leaves Python to others for most of its time. How many there are changes nothing but the speed.
-
     """
     sampler = Sampler([(r.utterance, r.corpus) for r in recordings], config.fit)
     size = config.fit.batch_size

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RUN",
-        help="a run whose model says of each window what it is; repeat it for the mean of several",
+        help="a run whose model says of each window that is spoken what it is; repeat it for the mean of several",
     )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run goes on")
 
