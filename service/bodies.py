@@ -54,6 +54,7 @@ class _InMemoryParser(MultiPartParser):
 
 async def read_clip(request: Request) -> tuple[bytes, str | None]:
     """The one clip of a request and its declared media type: the multipart field ``file``, or the body itself."""
+    _check_encoding(request)
     media_type = request.headers.get("content-type")
     if media_type is None or not media_type.lower().startswith("multipart/"):
         return await request.body(), media_type
@@ -63,6 +64,7 @@ async def read_clip(request: Request) -> tuple[bytes, str | None]:
 
 async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | None]]:
     """The clips of a batch, the multipart field ``files``, repeated, in the order sent."""
+    _check_encoding(request)
     media_type = request.headers.get("content-type", "")
     if not media_type.lower().startswith("multipart/form-data"):
         raise ProblemError(
@@ -70,6 +72,14 @@ async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | 
             f"A batch is multipart/form-data. Received: {media_type[:80] or 'no type'!r}.",
         )
     return await _read_field(request, "files", most=most)
+
+
+def _check_encoding(request: Request) -> None:
+    """Refuse a compressed body (RFC 9110, section 8.4): as headerless audio, its bytes would be scored as they are."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        rule = "A body is sent as it is, without a Content-Encoding"
+        raise ProblemError("malformed_request", f"{rule}. Received: {encoding[:80]!r}.")
 
 
 async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[bytes, str | None]]:

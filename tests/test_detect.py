@@ -1,5 +1,6 @@
 """POST /detect: every field of the contract, every way to send a clip, every knob of a request."""
 
+import gzip
 import io
 import threading
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_every_field_of_the_contract_is_there(client: Client) -> None:
     }
     assert list(result["model"]) == ["family", "version", "sha256"]
     assert [name for name, value in result["timing_ms"].items() if value >= 0] == ["decode", "queue", "infer"]
+
+
+@pytest.mark.parametrize("path", ["/detect", "/batch", "/explain", "/waveform"])
+def test_a_compressed_body_is_refused_and_not_scored_as_if_it_were_audio(client: Client, path: str) -> None:
+    ulaw = {"Content-Type": "audio/x-mulaw;rate=8000"}  # headerless: any bytes would do
+    answer = client.post(path, content=gzip.compress(CLIP), headers={**ulaw, "Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert "without a Content-Encoding. Received: 'gzip'." in answer.json()["detail"]
+    plain = {"Content-Type": "audio/wav", "Content-Encoding": "Identity"}
+    assert client.post("/detect", content=CLIP, headers=plain).status_code == 200
 
 
 def test_a_score_is_a_log_likelihood_ratio(client: Client) -> None:
