@@ -9,7 +9,7 @@ it gets its version.
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def publish(
     run : the folder that `train` made
     store : root of the store
     held_out : runs of the same recipe without some of the clips (`training.folds`); what they say of their dev counts
-        with what the model says of its own
+        with what the model says of its own, and of a clip that several held out, what the first of them says
     licences : corpus name -> what its licence allows, for the manifest and the card
     limits : Markdown for the card: what the model is known to get wrong
     waiver : why it is published although it does not pass; kept in the manifest and the card
@@ -79,7 +79,7 @@ def publish(
 
     learned = learned_attacks(corpora)
     dev = {c.name: hear(detector, c.path, "dev") for c in corpora if "dev" in c.protocols}
-    folds = [fold for other in held_out for fold in _fold(other, config, draft, besides=corpora)]
+    folds = _each_clip_once([fold for other in held_out for fold in _fold(other, config, draft, besides=corpora)])
     output = fit_output(
         draft.output,
         [Judged(f"{name}, dev", heard, learned) for name, heard in dev.items()]
@@ -162,6 +162,18 @@ def _fold(run: Path, config: Config, draft: m.Manifest, *, besides: Sequence[Tra
         for c in corpora
         if "dev" in c.protocols and c not in besides
     ]
+
+
+def _each_clip_once(folds: Sequence[Fold]) -> list[Fold]:
+    """Folds without the clips that one before them has: two ways to deal a corpus out may hold out the same clips."""
+    seen: set[tuple[str, str]] = set()  # corpus, utterance
+    once = []
+    for fold in folds:
+        new = {u.id for u in fold.utterances if (fold.name, u.id) not in seen}
+        heard = {channel: [t for t in trials if t.utterance in new] for channel, trials in fold.heard.items()}
+        once.append(replace(fold, utterances=[u for u in fold.utterances if u.id in new], heard=heard))
+        seen |= {(fold.name, name) for name in new}
+    return once
 
 
 def agree(expected: list[Trial], found: list[Trial]) -> None:
