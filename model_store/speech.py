@@ -22,6 +22,10 @@ _TONAL_SHARE_OF_CLIP = 0.75  # of its loud frames
 FLOOR_DBFS = -85.0  # below, a frame or a clip is silence: near the rounding noise of 16 bits
 _BELOW_PEAK_DB = 35.0  # of level within a clip that speech may span
 _MODULATION_DB = 1.5  # standard deviation of the level; hum and hiss stay below 1
+_PASSAGE_FRAMES = 128  # 4 s, in which voiced frames are compared by level
+_EQUAL_DB = 1.0
+_FEW_FRAMES = 4  # so many may be equally loud by chance
+_EQUAL_SHARE = 2 / 3  # of the voiced frames of a passage: keyed tones have more, speech in 3 of 1,799 clips
 _REACH_FRAMES = 4  # consonants this near (128 ms) to a voiced frame count as speech
 _RUMBLE_HZ = 100.0
 _TELEPHONE_HZ = 4_000.0  # half of its sample rate: nothing it carried lies above
@@ -52,7 +56,8 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
 
     A frame counts when it is loud enough for its clip and near a voiced frame: one whose autocorrelation, after
     pre-emphasis, has a peak at a pitch of 70 to 400 Hz, and whose energy is not in a few tones. A clip whose level
-    never changes has no speech.
+    never changes has no speech, and a passage whose voiced frames are as loud as each other has none either: tones
+    that a network keys, whose noise fills the pauses.
 
     Parameters
     ----------
@@ -81,7 +86,10 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
 
     speech = np.zeros_like(loud)
     if loud.any() and levels[loud].std() > _MODULATION_DB and tones.mean() < _TONAL_SHARE_OF_CLIP:
-        speech[loud] = np.concatenate(voiced) & ~tones
+        speech[loud] = pitched = np.concatenate(voiced)
+        keyed = _keyed(levels, speech)
+        speech[loud] = pitched & ~tones
+        speech &= ~keyed
         near = np.convolve(speech, np.ones(2 * _REACH_FRAMES + 1))[_REACH_FRAMES:-_REACH_FRAMES]
         speech = loud & (near > 0.5)
     return Condition(
@@ -156,6 +164,17 @@ def _lags(frame_samples: int, sample_rate: int) -> tuple[npt.NDArray[np.float32]
     whole = weight * np.square(np.abs(1 - 0.97 * np.exp(-1j * radians)))
     matrix = whole[:, None] * cosines / (window @ cosines / window.sum())
     return matrix.astype(np.float32), whole.astype(np.float32)
+
+
+def _keyed(levels: npt.NDArray[np.float32], voiced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether each frame is of a passage whose voiced frames are equally loud, most of them within 1 dB."""
+    keyed = np.zeros_like(voiced)
+    for first in range(0, voiced.size, _PASSAGE_FRAMES):
+        passage = slice(first, first + _PASSAGE_FRAMES)
+        ordered = np.sort(levels[passage][voiced[passage]])
+        within = np.searchsorted(ordered, ordered + np.float32(_EQUAL_DB), side="right") - np.arange(ordered.size)
+        keyed[passage] = within.max(initial=0) > max(_EQUAL_SHARE * ordered.size, _FEW_FRAMES)
+    return keyed
 
 
 def _tonal(spectra: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -22,6 +22,13 @@ def voice(*, pitch_hz: float = 120.0) -> np.ndarray:
     return 0.1 * buzz * np.clip(np.sin(2 * np.pi * 2 * T), 0, 1) + 1e-4 * NOISE
 
 
+def keyed(*pairs: tuple[float, float], on: float, period: float, noise: float) -> np.ndarray:
+    """Tones of a telephone network in turn, on a noisy line."""
+    hertz = np.array(pairs)[(T // period).astype(int) % len(pairs)]
+    tones = 0.1 * np.sin(2 * np.pi * hertz.T * T).sum(axis=0)
+    return np.where(T % period < on, tones, 0) + 10 * noise * NOISE
+
+
 def condition(signal: np.ndarray) -> Condition:
     return measure(signal.astype(np.float32), sample_rate=RATE)
 
@@ -39,6 +46,17 @@ def condition(signal: np.ndarray) -> Condition:
         pytest.param(0.1 * np.sin(2 * np.pi * 440 * T), id="tone"),
         pytest.param(0.1 * np.sin(2 * np.pi * 425 * T) * (T % 1 < 0.5), id="busy tone"),
         pytest.param(0.1 * (np.sin(2 * np.pi * 440 * T) + np.sin(2 * np.pi * 480 * T)) * (T % 2 < 1), id="ringing"),
+        *(
+            pytest.param(keyed(*pairs, on=on, period=period, noise=noise), id=f"{name}, noise {noise}")
+            for noise in (0.0, 0.003, 0.012, 0.025)
+            for name, pairs, on, period in (
+                ("busy tone", [(480, 620)], 0.5, 1.0),
+                ("reorder tone", [(480, 620)], 0.25, 0.5),
+                ("one busy tone", [(400, 400)], 0.375, 0.75),
+                ("dialled digits", [(697, 1336), (770, 1209), (941, 1477), (852, 1336)], 0.2, 0.4),
+                ("digits dialled fast", [(697, 1336), (770, 1209), (941, 1477), (852, 1336)], 0.1, 0.2),
+            )
+        ),
         pytest.param(sum(0.1 / k * np.sin(2 * np.pi * 50 * k * T) for k in range(1, 10)), id="hum"),
         pytest.param((np.random.default_rng(1).random(T.size) < 5e-4) * 0.5, id="clicks"),
         pytest.param(0.1 * np.sin(2 * np.pi * (200 * T + 400 * T**2)), id="sweep"),
@@ -54,6 +72,13 @@ def test_voice_is_speech_whatever_its_pitch_and_level(pitch_hz: float, gain: flo
     found = condition(gain * voice(pitch_hz=pitch_hz))
     assert 1.5 < found.speech_seconds < 3.5  # half of the time is pause
     assert found.speech_seconds == condition(voice(pitch_hz=pitch_hz)).speech_seconds
+
+
+def test_a_busy_tone_after_speech_takes_none_of_it() -> None:
+    tone = keyed((480, 620), on=0.25, period=0.5, noise=0.012)
+    found = condition(np.concatenate([voice(), voice(pitch_hz=220.0), tone, tone, tone]))
+    assert found.speech_between(0, 8) == pytest.approx(found.speech_seconds, abs=0.2)
+    assert found.speech_seconds > 3
 
 
 def test_speech_is_found_where_it_is() -> None:
