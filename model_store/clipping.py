@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+_Counts = tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]
+
 _NEAR_PEAK = 0.98
 
 
@@ -16,7 +18,8 @@ class FlatTops:
     def __init__(self, channels: int) -> None:
         self._frames = 0
         self._peaks = np.zeros((2, channels), np.float32)  # above and below 0, both as positive numbers
-        self._held: list[list[list[npt.NDArray[np.float32]]]] = [[[] for _ in range(channels)] for _ in range(2)]
+        # Of each block, the values that are held near the peak, and how often: of a flat top, one.
+        self._held: list[list[list[_Counts]]] = [[[] for _ in range(channels)] for _ in range(2)]
 
     def add(self, block: npt.NDArray[np.float32]) -> float:
         """Take the next block, float32 (frames, channels). A pair that two blocks part is not seen.
@@ -37,13 +40,13 @@ class FlatTops:
                 if peak == 0 or extreme < _NEAR_PEAK * peak:
                     continue
                 held = -repeated if side else repeated
-                self._held[side][channel].append(held[held >= _NEAR_PEAK * peak])
+                self._held[side][channel].append(np.unique(held[held >= _NEAR_PEAK * peak], return_counts=True))
         return float(np.max(largest))
 
     def fractions(self) -> list[float]:
         """Of each channel, the share of its samples that a flat top holds."""
         counts = [
-            sum(int(np.count_nonzero(values >= _NEAR_PEAK * peak)) for values in held)
+            sum(int(counts[values >= _NEAR_PEAK * peak].sum()) for values, counts in held)
             for peaks, sides in zip(self._peaks, self._held, strict=True)
             for peak, held in zip(peaks, sides, strict=True)
         ]

@@ -1,5 +1,7 @@
 """Clipping is found at any rate, in any encoding, at any level; speech that only peaks has none."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,18 @@ def test_a_higher_peak_later_takes_back_what_was_counted() -> None:
     assert tops.fractions() == [0.9]  # the first of a run only begins it
     tops.add(np.array([[1.0], [0.0]], np.float32))
     assert tops.fractions() == [0.0]
+
+
+def test_what_is_remembered_does_not_grow_with_a_flat_top() -> None:
+    block = np.full((48_000, 1), 0.1, np.float32)
+    tops = FlatTops(1)
+    tracemalloc.start()
+    for _ in range(100):
+        tops.add(block)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000  # bytes; 4.8 million samples are held
+    assert tops.fractions() == [47_999 / 48_000]
 
 
 def test_silence_has_no_flat_tops() -> None:
