@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from model_store.manifest import Corpus
 from model_store.store import Store, verify
 from tests.corpora import make_corpus
 from tests.made_store import CONFIG
@@ -150,6 +151,16 @@ def test_a_model_of_everything_is_calibrated_on_what_others_had_not_learned(fold
     assert role(manifest, folds / "made", "dev") == "was learned from"
     assert role(manifest, folds / "made", "eval") == "chose nothing"
     assert learned_attacks(manifest, folds / "made") == {"A01", "A02", "A03"}
+
+    def without_parts(corpus: Corpus) -> Corpus:
+        named = {name: digest for name, digest in corpus.protocols.items() if not name.startswith("pooled")}
+        return corpus.model_copy(update={"protocols": named})
+
+    older = manifest.model_copy(update={"data": [without_parts(corpus) for corpus in manifest.data]})
+    assert older.data != manifest.data
+    assert role(older, folds / "made", "dev") == role(older, folds / "made", "train") == "was learned from"
+    assert role(older, folds / "made", "eval") == "chose nothing"
+    assert learned_attacks(older, folds / "made") == {"A01", "A02", "A03"}
 
     other = json.loads((tmp_path / "1" / "config.json").read_text())
     other["fit"]["seed"] = 7

@@ -167,6 +167,19 @@ def test_only_a_protocol_with_the_hash_of_the_manifest_tells_what_was_learned(st
     assert data(manifest, [corpus])[0]["partitions"]["train"]["clips"] == {"bonafide": 4, "spoof": 4, "attacks": 1}
 
 
+def test_other_protocols_of_a_corpus_of_the_same_name_leave_a_part_unknown(store: Path, tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "made")
+    manifest = verify(Store(store).resolve("simple_cnn"))
+    assert manifest.data[0].name == "made"
+    own = {name: protocol_sha256(corpus, name) for name in ("train", "dev")}
+    for protocols in (manifest.data[0].protocols, {}, {"train": own["train"], "dev": "1" * 64}):
+        of_another = manifest.data[0].model_copy(update={"protocols": protocols})
+        changed = manifest.model_copy(update={"data": [of_another]})
+        assert {role(changed, corpus, p) for p in ("dev", "eval")} == {"had a part in the model that is not known"}
+    same = manifest.model_copy(update={"data": [manifest.data[0].model_copy(update={"protocols": own})]})
+    assert role(same, corpus, "eval") == "chose nothing"
+
+
 def test_branches_are_told_with_their_size_and_of_old_configurations_too(store: Path) -> None:
     folder = Store(store).resolve("simple_cnn")
     model = keras.saving.load_model(folder / "model.keras", compile=False)

@@ -1,5 +1,6 @@
 """An artifact -> what a report says it is: branches, size, data, what its training heard, and what a clip costs."""
 
+import hashlib
 import io
 import os
 import platform
@@ -16,7 +17,7 @@ from model_store import audio
 from model_store.detector import Detector, probe_waveform
 from model_store.manifest import Manifest
 from training.channels import named
-from training.corpus import KEYS, PARTITIONS, Partition, attacks, protocol_path, protocol_sha256, read_protocol
+from training.corpus import KEYS, PARTITIONS, Partition, attacks, corpus_name, protocol_path, read_protocol
 from training.model import FUSION
 
 CLIP_SECONDS = 4
@@ -80,21 +81,20 @@ def learned_attacks(manifest: Manifest, corpus: Path) -> set[str] | None:
 
     It is the one where its hash is in the manifest.
     """
-    pooled = _made_from(manifest, corpus, "dev", noted_as="pooled_dev")
-    if not pooled and not _made_from(manifest, corpus, "train"):
-        return None
-    partitions: list[Partition] = ["train", "dev"] if pooled else ["train"]
-    return {a for p in partitions for a in attacks(read_protocol(protocol_path(corpus, p)))}
+    partitions = _learned(manifest, corpus)
+    return {a for p in partitions for a in attacks(read_protocol(protocol_path(corpus, p)))} if partitions else None
 
 
 def role(manifest: Manifest, corpus: Path, partition: Partition) -> str:
-    """What a partition had to do with the model."""
-    if _made_from(manifest, corpus, partition, noted_as=f"pooled_{partition}"):
+    """What a partition had to do with the model; not known if it was made from other protocols of the corpus' name."""
+    if partition in _learned(manifest, corpus):
         return "was learned from"
-    if _made_from(manifest, corpus, partition):
-        return (
-            "chose what training kept, the calibration and the thresholds" if partition == "dev" else "was learned from"
-        )
+    if partition == "dev" and _noted(manifest, "dev", _digest(corpus, "dev")):
+        return "chose what training kept, the calibration and the thresholds"
+    own = {_digest(corpus, p) for p in PARTITIONS} | {_digest(corpus, "train", "dev")}
+    of_name = [set(c.protocols.values()) for c in manifest.data if c.name == corpus_name(corpus)]
+    if any(not noted or noted - own for noted in of_name):
+        return "had a part in the model that is not known"
     return "chose nothing"
 
 
@@ -160,10 +160,24 @@ def _timed(call: Callable[[], Any], *, repeats: int) -> dict[str, float]:
     return {"median": float(np.median(taken)), "lowest": min(taken), "highest": max(taken)}
 
 
-def _made_from(manifest: Manifest, corpus: Path, partition: Partition, *, noted_as: str | None = None) -> bool:
-    digest = _digest(corpus, partition)
-    return digest is not None and any(c.protocols.get(noted_as or partition) == digest for c in manifest.data)
+def _learned(manifest: Manifest, corpus: Path) -> set[Partition]:
+    """The partitions that were learned from: train, and dev where it was made a part of it (`training.folds`)."""
+    parts: tuple[Partition, ...] = ("train", "dev")
+    found = {p for p in parts if _noted(manifest, f"pooled_{p}", _digest(corpus, p))}
+    if _noted(manifest, "train", _digest(corpus, *parts)):  # in one protocol, from before the parts were noted
+        found |= set(parts)
+    if _noted(manifest, "train", _digest(corpus, "train")):
+        found.add("train")
+    return found
 
 
-def _digest(corpus: Path, partition: Partition) -> str | None:
-    return protocol_sha256(corpus, partition) if protocol_path(corpus, partition).is_file() else None
+def _noted(manifest: Manifest, name: str, digest: str | None) -> bool:
+    return digest is not None and any(c.protocols.get(name) == digest for c in manifest.data)
+
+
+def _digest(corpus: Path, *partitions: Partition) -> str | None:
+    """Of their protocols, one after the other; None where the corpus lacks one."""
+    paths = [protocol_path(corpus, p) for p in partitions]
+    if not all(path.is_file() for path in paths):
+        return None
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
