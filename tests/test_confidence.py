@@ -71,6 +71,12 @@ def width(interval: Interval | None) -> float:
     return interval.high - interval.low
 
 
+def test_no_error_of_any_clip_is_not_certainty_about_speakers() -> None:
+    apart = Scores(bonafide=np.arange(100.0, 110), spoof=np.arange(20.0))  # of 10 and of 20 speakers
+    interval = eer_interval_over_speakers(by_speaker(apart, speakers=20, copies=50), seed=0)
+    assert interval == (0, pytest.approx(1 - 0.025 ** (1 / 10)))
+
+
 def test_more_clips_of_the_same_speakers_say_no_more_about_speakers() -> None:
     scores = gaussians(bonafide=100, spoof=100, distance=1.5, seed=5)
     once, ninefold = (by_speaker(scores, speakers=100, copies=copies) for copies in (1, 9))

@@ -80,7 +80,7 @@ def eer_interval(scores: Scores, *, seed: int, resamples: int = RESAMPLES) -> In
         return _Resampled(np.full(resamples, values.size), count)
 
     eers = _eers(grid.size, bonafide=resampled(scores.bonafide), spoof=resampled(scores.spoof))
-    return _interval(eers, scores)
+    return _interval(eers, fewest=min(scores.bonafide.size, scores.spoof.size))
 
 
 def eer_interval_over_speakers(trials: Sequence[Trial], *, seed: int, resamples: int = RESAMPLES) -> Interval | None:
@@ -117,7 +117,7 @@ def eer_interval_over_speakers(trials: Sequence[Trial], *, seed: int, resamples:
 
     bonafide, spoof = resampled("bonafide"), resampled("spoof")
     both_classes = (bonafide.size > 0) & (spoof.size > 0)
-    return _interval(_eers(grid.size, bonafide=bonafide, spoof=spoof)[both_classes], scores)
+    return _interval(_eers(grid.size, bonafide=bonafide, spoof=spoof)[both_classes], fewest=fewest)
 
 
 class _CountBelow(Protocol):
@@ -162,8 +162,9 @@ def _eers(grid_size: int, *, bonafide: _Resampled, spoof: _Resampled) -> FloatAr
     return np.asarray(np.where(nearer_low, reject_low + 1 - spoof_low, reject_high + 1 - spoof_high) / 2)
 
 
-def _interval(eers: FloatArray, scores: Scores) -> Interval:
+def _interval(eers: FloatArray, *, fewest: int) -> Interval:
+    """Of resamples in which the smaller class has `fewest` clips, or speakers, that are independent."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(eers, [tail, 1 - tail])
-    without_errors = 1 - tail ** (1 / min(scores.bonafide.size, scores.spoof.size))
+    without_errors = 1 - tail ** (1 / fewest)
     return Interval(float(low), max(float(high), without_errors))
