@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,11 @@ from model_store.store import Store, verify
 from tests.corpora import make_corpus
 from tests.made_store import CONFIG
 from training.__main__ import main
+from training.config import Config
 from training.corpus import Utterance, attacks, protocol_path, protocol_sha256, read_partition, write_protocol
 from training.folds import assign
 from training.model_facts import learned_attacks, role
+from training.publish import publish
 
 
 def utterances(*, speakers: int, kinds: int) -> list[Utterance]:
@@ -135,12 +138,12 @@ def test_a_model_of_everything_is_calibrated_on_what_others_had_not_learned(fold
         command += ["--config", str(tmp_path / "config.json"), "--set", "fit.epochs=1", *overrides]
         assert main([*command, "--out", str(tmp_path / fold)]) == 0
 
-    for fold in ("1", "2", "all"):
-        train(fold)
-    publish = ["publish", "--run", str(tmp_path / "all"), "--store", str(tmp_path / "store"), "--no-onnx"]
+    for fold, name in (("1", "held_out"), ("2", "simple_cnn"), ("all", "simple_cnn")):
+        train(fold, "--set", f"name={name}", "--set", f'parts=[{{"name": "{name}", "start": "of {fold}"}}]')
+    command = ["publish", "--run", str(tmp_path / "all"), "--store", str(tmp_path / "store"), "--no-onnx"]
     for fold in ("1", "2", "1"):  # a clip that two runs hold out counts once
-        publish += ["--held-out", str(tmp_path / fold)]
-    assert main([*publish, "--no-gate", "nobody will rely on it"]) == 0
+        command += ["--held-out", str(tmp_path / fold)]
+    assert main([*command, "--no-gate", "nobody will rely on it"]) == 0
     manifest = verify(Store(tmp_path / "store").resolve("simple_cnn@1"))
 
     on = manifest.output.operating_points["balanced"].measured_on
@@ -162,7 +165,19 @@ def test_a_model_of_everything_is_calibrated_on_what_others_had_not_learned(fold
     assert role(older, folds / "made", "eval") == "chose nothing"
     assert learned_attacks(older, folds / "made") == {"A01", "A02", "A03"}
 
-    other = json.loads((tmp_path / "1" / "config.json").read_text())
-    other["fit"]["seed"] = 7
-    (tmp_path / "1" / "config.json").write_text(json.dumps(other))
-    assert main([*publish, "--no-gate", "nobody will rely on it"]) == 1  # of another recipe
+    def refused(match: str, *runs: str, **changes: Any) -> None:
+        kept = {run: (tmp_path / run / "config.json").read_text() for run in runs}
+        for run, config in kept.items():
+            changed = Config.model_validate_json(config).model_copy(update=changes)
+            (tmp_path / run / "config.json").write_text(changed.model_dump_json())
+        with pytest.raises(ValueError, match=match):
+            publish(tmp_path / "all", tmp_path / "store", held_out=[tmp_path / "1"], licences={}, onnx=False)
+        for run, config in kept.items():
+            (tmp_path / run / "config.json").write_text(config)
+
+    refused("of the recipe", "1", fit=CONFIG.fit.model_copy(update={"seed": 7}))
+    refused("of the recipe", "1", augment=CONFIG.augment.model_copy(update={"noise": 0.5}))
+    refused("of the recipe", "1", parts=({"fusion": "mean"},))
+    refused("which shares abc with it", "1", "all", start="abc")
+    refused("which shares abc with it", "1", "all", teachers=("abc",))
+    refused("which shares of all with it", "1", parts=({"start": "of all"},))

@@ -68,7 +68,8 @@ def publish(
     ------
     ValueError
         It does not pass the gate, and there is no waiver: a sentence for each limit that does not hold. Or the two
-        runtimes do not agree on each clip (`ONNX_TOLERANCE`), or a held-out run is of another recipe.
+        runtimes do not agree on each clip (`ONNX_TOLERANCE`), or a held-out run is of another recipe, or began
+        with, or learned from, what the published one did.
     """
     config = Config.model_validate_json((run / "config.json").read_text())
     corpora = trained_on(run)
@@ -148,13 +149,13 @@ class Fold:
 def _fold(run: Path, config: Config, draft: m.Manifest, *, besides: Sequence[TrainedOn]) -> list[Fold]:
     """The dev partitions of a held-out run, but for those that the published run has too."""
     other = Config.model_validate_json((run / "config.json").read_text())
-    if (other.branches, other.fusion, other.input, other.fit) != (
-        config.branches,
-        config.fusion,
-        config.input,
-        config.fit,
-    ):
+    if _recipe(other) != _recipe(config):
         raise ValueError(f"A held-out run is of the recipe of the published one. Received: {run}, which is not.")
+    if shared := _taught_by(other) & _taught_by(config):
+        raise ValueError(
+            "A held-out run begins with, and learns from, no model that the published one does: it may have learned "
+            f"the clips that are held out. Received: {run}, which shares {min(shared)} with it."
+        )
     corpora = trained_on(run)
     detector = Detector.unverified(run / MODEL_FILE, draft)
     return [
@@ -162,6 +163,19 @@ def _fold(run: Path, config: Config, draft: m.Manifest, *, besides: Sequence[Tra
         for c in corpora
         if "dev" in c.protocols and c not in besides
     ]
+
+
+def _recipe(config: Config) -> Config:
+    """All of it, and of what it is fused of, but for names and for the models begun with or learned from."""
+    own: dict[str, Any] = {"name": "", "start": None, "teachers": ()}
+    parts = tuple(Config.model_validate(part | own).model_dump(mode="json") for part in config.parts)
+    return config.model_copy(update=own | {"parts": parts})
+
+
+def _taught_by(config: Config) -> set[str]:
+    """SHA-256 of the models that a run, or one that it is fused of, began with or learned from."""
+    whole = (config.model_dump(mode="json"), *config.parts)
+    return {digest for one in whole for digest in (one.get("start"), *one.get("teachers", ())) if digest is not None}
 
 
 def _each_clip_once(folds: Sequence[Fold]) -> list[Fold]:
