@@ -39,9 +39,10 @@ def card(manifest: Manifest, *, limits: str) -> str:
             "cost if they were calibrated on these clips in hindsight. DCF is the normalised cost of deciding as the "
             "scores say where 5 % of the clips are spoofs and a false accept costs ten times a false reject "
             "(ASVspoof 5), and its minimum what the best threshold would cost. Dev, and what was *held out* of "
-            "training in turn, chose the calibration and the thresholds; eval chose nothing. Figures on one corpus say "
-            "little about another: detectors of this size, trained on little, do much worse on systems, languages and "
-            "channels that they have not met."
+            "training in turn, chose the calibration and the thresholds; eval chose neither these nor the weights, but "
+            "that its calibration holds is a condition of release. Figures on one corpus say little about another: "
+            "detectors of this size, trained on little, do much worse on systems, languages and channels that they "
+            "have not met."
         ),
         "## Operating points",
         _operating_points(manifest),

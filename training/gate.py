@@ -1,7 +1,7 @@
 """What an artifact has to hold to be published: limits on the measures of an audit, in one table.
 
 They are about faults that no error rate shows: a detector that hears the level, the pause before a call or the line, or
-that calls music on hold a person. Judged on dev; what eval says of the calibration may be given too.
+that calls music on hold a person. Judged on dev, but for the calibration, which has to hold on eval where there is one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +156,7 @@ def release(
     Parameters
     ----------
     utterances : sequence of Utterance
-        Of dev, with files. Never of eval, which would then have chosen what is published.
+        Of dev, with files. Never of eval, of which no more than its calibration is a condition of release.
     evaluated : mapping, optional
         Corpus -> its figures on eval, with `cllr` and `min_cllr`: already made, and reported whatever they are.
 

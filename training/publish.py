@@ -1,9 +1,9 @@
 """python -m training publish: a run -> an artifact in a store.
 
 Between the two: clips that the model has not learned from are scored with the serving detector, the calibration and the
-operating points are fitted on them, the figures are reported on eval, which nothing before this has looked at, an audit
-has to pass the gate, and the complete artifact has to load and answer its probe, in each runtime that it is for, before
-it gets its version.
+operating points are fitted on them, the figures are reported on eval, which chose neither weights nor calibration nor
+thresholds, an audit and the calibration on eval have to pass the gate, and the complete artifact has to load and answer
+its probe, in each runtime that it is for, before it gets its version.
 """
 
 import argparse
