@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ def test_without_sources_speakers_are_dealt_out_as_if_none_were_known(tmp_path: 
     apart, shared = held_out("apart"), held_out("shared", "--no-sources")
     (corpus / "provenance.csv").unlink()
     assert shared == held_out("unknown") != apart
+
+
+def test_a_spoof_that_names_its_source_is_not_learned_from_where_that_is_held_out(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "made", partitions=("train",), attacks=("A01", "A02"))
+    human, spoofs = ([u for u in read_partition(corpus, "train") if u.key == key] for key in ("bonafide", "spoof"))
+    named = [replace(spoof, source=u.id) for spoof, u in zip(spoofs[:-2], human[:-2], strict=True)]
+    write_protocol(protocol_path(corpus, "train"), [*human, *named, *spoofs[-2:]])
+    assert main(["folds", "--corpus", str(corpus), "--folds", "2", "--out", str(tmp_path / "folds")]) == 0
+    dropped = 0
+    for fold in ("1", "2"):
+        learned, dev = (read_partition(tmp_path / "folds" / fold / "made", part) for part in ("train", "dev"))
+        held_out = {u.id for u in dev}
+        assert not {u.source for u in learned} & held_out
+        missing = {u.id for u in [*named, *spoofs]} - {u.id for u in learned} - held_out
+        assert missing == {u.id for u in named if u.source in held_out and u.id not in held_out}
+        dropped += len(missing)
+    assert dropped
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,10 @@ where people were recorded looks better so.) A run on `DIR/1/CORPUS` learns from
 dev, and so on; a run on `DIR/all/CORPUS` learns from everything, and `publish --held-out` calibrates it on what the
 others said of clips that they had not learned from.
 
-Files are linked, not copied. A copy of a bonafide clip (`synthesise`) is learned from only where its original is.
+Spoofs are held out by their attack alone: one that was made from a recording that is held out, as resyntheses are, is
+learned from all the same, unless the protocol names that recording as its source, as it does of copies (`synthesise`).
+
+Files are linked, not copied.
 """
 
 import argparse
@@ -83,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="DIR",
-        help="folder with train, and dev if it has one; repeat it",
+        help="folder with train, and dev if it has one; spoofs without a source go by attack alone; repeat it",
     )
     parser.add_argument(
         "--copies", type=Path, action="append", default=[], metavar="DIR", help="what synthesise made; repeat it"
@@ -124,13 +127,14 @@ def run(args: argparse.Namespace) -> int:
     copies = {root: read_partition(root, "train") for root in args.copies}
     for fold in range(args.folds):
         folder = args.out / str(fold + 1)
+        held_out = {name for name, its_fold in fold_of.items() if its_fold == fold}
         for root, partitions in of_corpus.items():
             pool = [u for part in partitions.values() for u in part]
-            _write(folder / corpus_name(root), "train", [u for u in pool if fold_of[u.id] != fold])
-            _write(folder / corpus_name(root), "dev", [u for u in pool if fold_of[u.id] == fold])
+            _write(folder / corpus_name(root), "train", [u for u in pool if not {u.id, u.source} & held_out])
+            _write(folder / corpus_name(root), "dev", [u for u in pool if u.id in held_out])
         for root, made in copies.items():
             # A copy of a clip of another corpus has nothing to do with the folds.
-            _write(folder / corpus_name(root), "train", [u for u in made if fold_of.get(u.source or "") != fold])
+            _write(folder / corpus_name(root), "train", [u for u in made if u.source not in held_out])
     for root, partitions in of_corpus.items():
         whole = args.out / ALL / corpus_name(root)
         _write(whole, "train", [u for part in partitions.values() for u in part])
