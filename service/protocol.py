@@ -8,6 +8,7 @@ plainest of these, whose head is there at once and has a length and nothing else
 import re
 from typing import Any
 
+import httptools
 from ulid import ULID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -70,11 +71,37 @@ class Protocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._head_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response(_NOT_HTTP)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(_ENDLESS)
         if self._refused and not self.transport.is_closing():
             self._go_on(over=False)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Parse these bytes, and ignore an Upgrade (RFC 9110, 7.8).
+
+        The parser takes the body that follows one for the next request: it is given the same head without it.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = memoryview(data)[upgrade.args[0] :]
+            self.parser.feed_data(self._head_without_upgrade())
+
+    def _head_without_upgrade(self) -> bytes:
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # it is an upgrade by itself, and there is nothing that it could be for here
+            raise httptools.HttpParserError
+        version = self.parser.get_http_version().encode()
+        fields = b"".join(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, fields)
 
     def _go_on(self, *, over: bool) -> None:
         """After a part of what was refused: close when it is over, or wait for more as long as between requests."""
@@ -97,9 +124,11 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that it has ended; keep a clip a place, or refuse it."""
+        if self.parser.should_upgrade():  # it comes again
+            return
         self._in_head = False
         gated = self.parser.get_method() == b"POST" and (self.url == _GATED[0] or self.url.startswith(_GATED[1]))
-        if gated and self._is_its_turn() and not self.parser.should_upgrade():
+        if gated and self._is_its_turn():
             headers = {name: value.decode("latin-1") for name, value in self.headers}
             reservation = self._reservation or self._state.gate.reserve(headers.get(b"content-length", ""))
             self._reservation = None
@@ -127,6 +156,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that a body has ended."""
+        if self.parser.should_upgrade():
+            return
         self._in_message = False
         if not self._refused:
             super().on_message_complete()

@@ -1,7 +1,9 @@
 """What is answered before there is a request: in the one shape of errors, and soon."""
 
 import http.client
+import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,15 +54,52 @@ def answer(client: Client, *sent: bytes) -> httpx.Response:
         GET + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: here\r\n\r\n",
         b"CONNECT here:443 HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"CONNECT /detect HTTP/1.1\r\nHost: here\r\n\r\n" + GET + b"\r\n",
         b"POST /detect HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_bytes_that_are_no_http_are_a_problem(light: Client, sent: bytes) -> None:
     found = answer(light, sent)
     check(found, "malformed_request")
     assert {name: found.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert found.headers["Connection"] == "close"
+
+
+def answers(client: Client, *sent: bytes) -> list[bytes]:
+    """All that a connection is answered, up to its end: the last request asks for it. A part goes after a moment."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        for part in sent:
+            connection.sendall(part)
+            time.sleep(0.05)
+        received = b""
+        while more := connection.recv(1 << 16):
+            received += more
+        return re.findall(rb"HTTP/1\.1 (\d+) ", received)
+
+
+H2C = b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"  # the JDK's
+WEBSOCKET = b"Upgrade: websocket\r\nconnection: upgrade\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n"
+LAST = GET + b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_an_upgrade_is_ignored(light: Client, upgrade: bytes, chunked: bool) -> None:
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(CLIP)
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(CLIP), CLIP) if chunked else CLIP
+    head = b"POST /detect?explain=true HTTP/1.1\r\nHost: here\r\n" + upgrade + framing + b"\r\n\r\n"
+    assert answers(light, head + body + LAST) == [b"200", b"200"]
+    assert answers(light, head, body, LAST) == [b"200", b"200"]
+    assert answers(light, head[:60], head[60:-3], head[-3:] + body[:9], body[9:] + head + body + LAST) == [b"200"] * 3
+    check(answer(light, head.replace(b"/detect", b"/nowhere") + body), "not_found")
+
+
+def test_a_body_after_an_upgrade_is_no_request(light: Client) -> None:
+    head = b"POST /detect HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n" % len(LAST)
+    for sent in ((head + H2C + b"\r\n" + LAST,), (head + H2C + b"\r\n", LAST)):
+        check(answer(light, *sent), "unsupported_format")
+        assert answers(light, *sent, LAST) == [b"415", b"200"]
 
 
 def test_a_head_without_an_end_is_ended(light: Client, monkeypatch: pytest.MonkeyPatch) -> None:
