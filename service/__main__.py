@@ -121,6 +121,7 @@ def main() -> int:
         timeout_keep_alive=75,  # longer than a balancer keeps its connections idle, 60 s for an ALB
         server_header=False,
         http=Protocol,
+        ws="none",
     )
     Server(config, app).run()
     return 1 if app.state.failed else 0

@@ -1,6 +1,7 @@
 """What is answered before there is a request: in the one shape of errors, and soon."""
 
 import http.client
+import logging
 import re
 import socket
 import time
@@ -95,6 +96,16 @@ def test_an_upgrade_is_ignored(light: Client, upgrade: bytes, chunked: bool) -> 
     check(answer(light, head.replace(b"/detect", b"/nowhere") + body), "not_found")
 
 
+def test_a_websocket_is_answered_as_a_request(light: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for logger in ("bonafide", "uvicorn.error"):  # those of the process
+        caplog.set_level(logging.INFO, logger)
+    found = answer(light, b"GET /private?name=private HTTP/1.1\r\nHost: here\r\n" + WEBSOCKET + b"\r\n")
+    check(found, "not_found")
+    assert {name: found.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "request" in caplog.text
+    assert "private" not in caplog.text
+
+
 def test_a_body_after_an_upgrade_is_no_request(light: Client) -> None:
     head = b"POST /detect HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n" % len(LAST)
     for sent in ((head + H2C + b"\r\n" + LAST,), (head + H2C + b"\r\n", LAST)):
@@ -123,6 +134,7 @@ def test_a_body_is_not_a_head(light: Client, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_process_speaks_it() -> None:
     source = (Path(__file__).parents[1] / "service/__main__.py").read_text(encoding="utf-8")
     assert f"http={Protocol.__name__}," in source
+    assert 'ws="none",' in source  # else uvicorn would look for a library, for what this protocol never gives to one
 
 
 _HEAD = b"POST /detect HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n"
