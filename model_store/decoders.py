@@ -306,8 +306,11 @@ def _declared(media_type: str) -> Decoder | None:
     header = Message()
     header["Content-Type"] = media_type
     name = header.get_content_type()
-    rate = str(header.get_param("rate", "" if name == "audio/l16" else "8000"))
-    channels = str(header.get_param("channels", "1"))
+    try:
+        rate = str(header.get_param("rate", "" if name == "audio/l16" else "8000"))
+        channels = str(header.get_param("channels", "1"))
+    except TypeError:  # email's, of a parameter both whole and in parts (RFC 2231, 3): it cannot put them in order
+        rate = channels = ""
     if not all(re.fullmatch("[1-9][0-9]{0,8}", number) for number in (rate, channels)):
         rule = f"{name} needs its rate, and channels if not 1, as whole numbers"
         raise UnsupportedFormat(f"{rule}. Received: other parameters.")

@@ -290,6 +290,8 @@ def test_a_declared_headerless_type_wins_over_a_chance_signature(start: bytes) -
         ("audio/L16;rate=-8000", UnsupportedFormat),
         ("audio/L16;rate=" + "9" * 150, UnsupportedFormat),
         ("audio/basic" + ";" * 200, UnsupportedFormat),
+        ("audio/basic; rate*=8000; rate*0=1", UnsupportedFormat),
+        ("audio/basic; name*=x; name*0=y", UnsupportedFormat),
         ("audio/L16;rate=8000;channels=0", UnsupportedFormat),
         ("audio/x-mulaw;rate=1", SampleRateOutOfRange),
         ("audio/L16;rate=999999999", SampleRateOutOfRange),

@@ -75,6 +75,7 @@ REQUESTS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("method_not_allowed", "DELETE", "/models", {}),
     ("unsupported_format", "POST", "/detect", {"content": b"not audio at all"}),
     ("unsupported_format", "POST", "/detect", file(b"not audio at all")),
+    ("unsupported_format", "POST", "/detect", {"files": {"file": ("a", CLIP[44:], "audio/L16; rate*=8000; rate*0=1")}}),
     ("empty_audio", "POST", "/detect", {"content": b""}),
     ("empty_audio", "POST", "/detect", file(b"")),
     ("too_short", "POST", "/detect", {"content": bytes(100), "headers": RAW}),
