@@ -65,7 +65,7 @@ async def index(request: Request) -> Response:
 async def file(request: Request, name: str) -> Response:
     """A file of the console, compressed as it was at its building. Its name has the hash of its content."""
     path = FOLDER / name  # a name has no slash in it, and nothing but files is opened
-    if name == _INDEX or path.suffix not in _MEDIA_TYPES or not path.is_file():
+    if name == _INDEX or path.suffix not in _MEDIA_TYPES or not _is_file(path):
         raise ProblemError("not_found", "The console's files are named by its page. Received: another name.")
     accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
@@ -76,3 +76,10 @@ async def file(request: Request, name: str) -> Response:
             path = compressed
             break
     return Response(path.read_bytes(), media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a name that is longer than any file's, whose text would say the path
+        return False

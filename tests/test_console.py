@@ -90,9 +90,12 @@ def test_a_file_is_compressed_as_the_browser_likes_and_kept_for_good(
     assert answer.headers["content-type"].startswith("text/javascript")
 
 
+LONG = "a" * 5_000 + ".js"
+
+
 @pytest.mark.parametrize(
     "name",
-    ["index.html", "nothing.js", "..%2f..%2fpyproject.toml", "%2e%2e%2findex.html", "..%5cmain.js", "main.js.gz"],
+    ["index.html", "nothing.js", "..%2f..%2fpyproject.toml", "%2e%2e%2findex.html", "..%5cmain.js", "main.js.gz", LONG],
 )
 def test_nothing_but_its_files_is_served(client: Client, name: str) -> None:
     check(client.get(f"/console/{name}"), "not_found")
