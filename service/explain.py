@@ -10,6 +10,7 @@ from service import problems, schemas
 from service.access import Caller, needs
 from service.asked import AUDIO_PROBLEMS, REQUEST_PROBLEMS, loaded_model
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip
+from service.connected import while_connected
 from service.explainer import Explainer
 from service.registry import Loaded
 
@@ -55,7 +56,8 @@ async def explain(
     begun = time.perf_counter()
     data, media_type = await read_clip(request)
     explainer: Explainer = request.app.state.explainer
-    found = await explainer.explain(data, media_type, model.detector, channel=channel, start_seconds=start_seconds)
+    work = explainer.explain(data, media_type, model.detector, channel=channel, start_seconds=start_seconds)
+    found = await while_connected(request, work)
     manifest = model.detector.manifest
     caller: Caller | None = request.scope["caller"]
     if caller is not None:
@@ -87,4 +89,5 @@ async def waveform(request: Request, model: Annotated[Loaded, Depends(loaded_mod
     """The clip as the model hears it, at its sample rate: for players that cannot read what was sent."""
     data, media_type = await read_clip(request)
     explainer: Explainer = request.app.state.explainer
-    return Response(await explainer.waveform(data, media_type, model.detector), media_type="audio/wav")
+    wav = await while_connected(request, explainer.waveform(data, media_type, model.detector))
+    return Response(wav, media_type="audio/wav")

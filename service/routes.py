@@ -7,13 +7,13 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service import problems, schemas
 from service.access import needs
 from service.asked import AUDIO_PROBLEMS, REQUEST_PROBLEMS, Asked, asked
 from service.bodies import AUDIO_TYPES, multipart_schema, read_clip, read_clips
+from service.connected import while_connected
 from service.document import examples
 from service.pipeline import Pipeline
 
@@ -52,7 +52,7 @@ async def detect(request: Request, wanted: Annotated[Asked, Depends(asked)]) -> 
         caller=request.scope["caller"],
         reservation=request.scope.get("reservation"),
     )
-    result = await _while_connected(request, work)
+    result = await while_connected(request, work)
     request.scope["log"] |= {"verdict": result.verdict, "model": wanted.model.name}
     if wanted.shadow is not None:
         request.app.state.shadow.offer(data, media_type, wanted.shadow, wanted.options, result)
@@ -104,23 +104,9 @@ async def batch(request: Request, wanted: Annotated[Asked, Depends(asked)]) -> R
     if NDJSON in request.headers.get("accept", ""):
         return _BatchStream(_lines(one, len(clips)), in_work)
     with in_work:
-        items = await _while_connected(request, _all(map(one, range(len(clips)))))
+        items = await while_connected(request, _all(map(one, range(len(clips)))))
     body = f'{{"request_id":"{request_id}","results":[{",".join(items)}]}}'  # a schemas.BatchResult
     return Response(body, media_type="application/json")
-
-
-async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Do `work` for a request whose body has been read, and give it up when the client does."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
 
 
 async def _all(work: Iterable[Awaitable[T]]) -> list[T]:

@@ -1,14 +1,20 @@
 """POST /explain and POST /waveform."""
 
 import io
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 
 from model_store.audio import decode
-from service import keys
+from model_store.detector import Detector
+from service import explainer, keys
 from service.schemas import Regions
 from tests.made_store import speech
 from tests.serving import Client, serving
@@ -59,14 +65,45 @@ def test_the_channel_is_the_one_asked_for_or_the_lowest(client: Client) -> None:
 
 
 def test_one_clip_is_explained_at_a_time(client: Client) -> None:
-    explainer = client.app.state.explainer
-    explainer._busy = True
+    state = client.app.state
+    state.explainer._busy = True
     try:
         check(client.post("/explain", content=CLIP), "overloaded")
     finally:
-        explainer._busy = False
+        state.explainer._busy = False
     check(client.post("/explain", content=b"not audio"), "unsupported_format")
     regions(client)  # a failure leaves the place free
+
+
+def test_a_client_that_goes_is_not_worked_for(light_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    go_on = Event()
+
+    def held(usual: Callable[..., Any], path: str) -> Callable[..., Any]:
+        def function(*arguments: Any) -> Any:
+            calls.append(path)
+            go_on.wait(10)
+            return usual(*arguments)
+
+        return function
+
+    with serving(light_store, models="light", runtime="onnx", threads=1) as client:
+        monkeypatch.setattr(Detector, "logits", held(Detector.logits, "/explain"))
+        monkeypatch.setattr(explainer, "_wav", held(explainer._wav, "/waveform"))
+        for path in ("/explain", "/waveform"):
+            go_on.clear()
+            with httpx.Client(base_url=client.base_url, trust_env=False) as other, pytest.raises(httpx.ReadTimeout):
+                other.post(path, content=CLIP, timeout=0.5)
+            patience = time.monotonic() + 5
+            while f'route="{path}",status="499"' not in client.get("/metrics").text:
+                assert time.monotonic() < patience, f"{path}: it is worked for nobody"
+                time.sleep(0.02)
+            go_on.set()
+            while client.app.state.admission.clips:
+                assert time.monotonic() < patience, f"{path}: the place of a client that has gone is not free"
+                time.sleep(0.02)
+            assert calls.count(path) == 1
+        assert client.post("/explain", content=CLIP).status_code == 200
 
 
 def test_both_runtimes_explain_alike(store: Path, client: Client) -> None:
