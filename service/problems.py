@@ -83,14 +83,6 @@ def of(error: Exception, *, request_id: str) -> Problem:
             return problem(error.code, str(error), request_id=request_id)
         case RequestValidationError():
             return problem("invalid_parameter", _validation_detail(error), request_id=request_id)
-        case StarletteHTTPException(status_code=404):
-            return problem(
-                "not_found", "The routes are listed at /docs. Received: another path.", request_id=request_id
-            )
-        case StarletteHTTPException(status_code=405):
-            return problem("method_not_allowed", "The routes are listed at /docs.", request_id=request_id)
-        case StarletteHTTPException():
-            return problem("malformed_request", error.detail, request_id=request_id)
     return problem("internal_error", "The request id leads to the log entry.", request_id=request_id)
 
 
@@ -130,6 +122,8 @@ def install(app: FastAPI) -> None:
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
     """The answer to a request that raised `error`."""
+    if isinstance(error, StarletteHTTPException):
+        error = _in_our_words(request, error)
     found = report(error, request_id=request.scope["request_id"], telemetry=request.app.state.telemetry)
     request.scope["log"]["code"] = found.code
     headers = getattr(error, "headers", None)
@@ -140,3 +134,18 @@ def _validation_detail(error: RequestValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
     return f"{where}: {first['msg']}. Received: {str(first.get('input'))[:80]!r}."
+
+
+def _in_our_words(request: Request, error: StarletteHTTPException) -> ProblemError:
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        return ProblemError("not_found", "The routes are listed at /docs. Received: another path.", headers=headers)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted(headers.get("Allow", "other methods").split(", ")))
+        rule = f"This route takes {allowed}; all routes are listed at /docs"
+        return ProblemError("method_not_allowed", f"{rule}. Received: {request.method}.", headers=headers)
+    if "range" in request.headers:
+        rule = "A Range is bytes=first-last, and begins within the file"
+        detail = f"{rule}. Received: {request.headers['range'][:80]!r}."
+        return ProblemError("malformed_request", detail, headers=headers)
+    return ProblemError("malformed_request", error.detail, headers=headers)

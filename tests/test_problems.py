@@ -1,6 +1,7 @@
 """Errors: one shape everywhere, a stable code, the right status, an id, and no word of a library or of the client's."""
 
 import http.client
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,7 +125,17 @@ def test_every_code_is_tested() -> None:
 
 
 def test_405_says_what_is_allowed(client: Client) -> None:
-    assert client.get("/detect").headers["Allow"] == "POST"
+    answer = client.put("/detect")
+    assert answer.headers["Allow"] == "POST"
+    assert re.search(r"takes POST; .* Received: PUT\.$", check(answer, "method_not_allowed")["detail"])
+    static = check(client.post("/static-offline-docs/favicon.png"), "method_not_allowed")
+    assert re.search(r"takes GET, HEAD; .* Received: POST\.$", static["detail"])
+
+
+@pytest.mark.parametrize("wanted", ["bytes=abc", "bytes=5-2", "bytes=99999999-", "lines=1-2"])
+def test_a_range_that_is_none_is_told(client: Client, wanted: str) -> None:
+    answer = client.get("/static-offline-docs/favicon.png", headers={"Range": wanted})
+    assert check(answer, "malformed_request")["detail"].endswith(f"Received: {wanted!r}.")
 
 
 # Size and time of a body
