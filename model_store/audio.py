@@ -132,7 +132,7 @@ def _collect(container: str, stream: Stream, *, sample_rate: int, channel: int |
         raise NoSuchChannel(f"The channel asked for must be one of the clip's {channels}, from 0. Received: {channel}.")
     most_frames = limits.max_seconds * rate
     if stream.claimed_frames is not None and stream.claimed_frames > most_frames:
-        claimed = f"a header that claims {stream.claimed_frames / rate:,.1f} s"
+        claimed = f"a header that claims {stream.claimed_frames:,} samples at {rate:,} Hz"
         raise TooLong(f"A clip lasts {limits.max_seconds:g} s at most. Received: {claimed}.")
 
     kept = range(channels) if channel is None else range(channel, channel + 1)
@@ -150,7 +150,8 @@ def _collect(container: str, stream: Stream, *, sample_rate: int, channel: int |
     if frames == 0:
         raise EmptyAudio("A clip must hold audio. Received: 0 samples.")
     if frames < limits.min_seconds * rate:
-        raise TooShort(f"A clip lasts {limits.min_seconds:g} s at least. Received: {frames / rate:.3f} s.")
+        received = f"{frames:,} samples at {rate:,} Hz"  # seconds, rounded, could be those of the rule
+        raise TooShort(f"A clip lasts {limits.min_seconds:g} s at least. Received: {received}.")
     if resampler:
         blocks.append(resampler.resample_chunk(blocks[0], last=True))
     samples = np.concatenate(blocks)

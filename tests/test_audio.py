@@ -377,6 +377,14 @@ def test_limits(seconds: float, rate: int, error: type[AudioError], without: dic
     refused(clip(np.zeros(round(seconds * rate)), sample_rate=rate, codec="ULAW"), error, **without)
 
 
+def test_a_clip_that_almost_fits_is_told_by_its_samples() -> None:
+    with pytest.raises(TooShort, match=r"0\.25 s at least\. Received: 1,999 samples at 8,000 Hz\.$"):
+        decode(clip(np.zeros(1_999), sample_rate=8_000), sample_rate=8_000)
+    flac = clip(np.zeros(4_800_001), sample_rate=8_000, container="FLAC")
+    with pytest.raises(TooLong, match=r"600 s at most\. Received: .* 4,800,001 samples at 8,000 Hz\.$"):
+        decode(flac, sample_rate=8_000)
+
+
 @pytest.mark.parametrize(("seconds", "rate"), [(0.25, 8_000), (600.0, 8_000), (0.25, 192_000)])
 def test_limits_allow_both_ends(seconds: float, rate: int) -> None:
     data = clip(np.zeros(round(seconds * rate)), sample_rate=rate, codec="ULAW")
