@@ -28,6 +28,19 @@ AUDIO_TYPES = (
 )
 
 
+_MOST_FIELDS = 16  # that are not files
+_UNENDED = "It does not end"
+_RULES = {  # by how the parser's words for a body that breaks one begin
+    "Missing boundary": "has a media type with its boundary. Received: one without",
+    "Too many files": "has no more files than {most}. Received: more",
+    "Too many fields": f"has no more fields than {_MOST_FIELDS} that are not files. Received: more",
+    "Part exceeded": f"has files, and fields of {MultiPartParser.max_part_size} bytes at most. Received: a larger one",
+    "The Content-Disposition": "has a name for each of its parts. Received: a part without",
+    "Invalid": "has its parts between its boundaries (RFC 2046, 5.1). Received: other bytes",
+    _UNENDED: "ends with its closing boundary. Received: none",
+}
+
+
 class _InMemoryParser(MultiPartParser):
     """Starlette's parser that keeps files as the pieces they came in, and that knows a body which was cut short.
 
@@ -87,19 +100,21 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
         async for chunk in request.stream():
             yield chunk
         if not parser.complete:
-            raise MultiPartException("It ends with its closing boundary. Received: none.")
+            raise MultiPartException(_UNENDED)
 
     length = len(request.headers["content-type"])
     if length > LONGEST_MEDIA_TYPE:
         rule = f"A multipart body's media type has {LONGEST_MEDIA_TYPE} characters at most"
         raise ProblemError("malformed_request", f"{rule}. Received: {length:,}.")
-    parser = _InMemoryParser(request.headers, whole(), max_files=most, max_fields=16)
+    parser = _InMemoryParser(request.headers, whole(), max_files=most, max_fields=_MOST_FIELDS)
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise ProblemError("malformed_request", f"The multipart body: {error.message}") from None
+        rule = next((rule for words, rule in _RULES.items() if error.message.startswith(words)), _RULES["Invalid"])
+        raise ProblemError("malformed_request", f"A multipart body {rule.format(most=most)}.") from None
     except UnicodeError:  # of a charset that decodes nothing, such as "undefined"
-        raise ProblemError("malformed_request", "The multipart body's charset is a text encoding.") from None
+        rule = "A multipart body's charset is a text encoding"
+        raise ProblemError("malformed_request", f"{rule}. Received: one that decodes nothing.") from None
     values = form.getlist(name)
     clips = [(b"".join(parser.pieces.pop(v, [])), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()
