@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from model_store.decoders import LONGEST_MEDIA_TYPE
@@ -28,6 +28,11 @@ AUDIO_TYPES = (
 )
 
 
+_PLAIN = {  # encodings that change no byte of a body or part: RFC 9110, 8.4; RFC 9112, 7; RFC 2045, 6
+    "Content-Encoding": ("identity",),
+    "Transfer-Encoding": ("chunked",),
+    "Content-Transfer-Encoding": ("binary", "8bit", "7bit"),
+}
 _MOST_FIELDS = 16  # that are not files
 _UNENDED = "It does not end"
 _RULES = {  # by how the parser's words for a body that breaks one begin
@@ -67,7 +72,7 @@ class _InMemoryParser(MultiPartParser):
 
 async def read_clip(request: Request) -> tuple[bytes, str | None]:
     """The one clip of a request and its declared media type: the multipart field ``file``, or the body itself."""
-    _check_encoding(request)
+    _check_encoding(request.headers)
     media_type = request.headers.get("content-type")
     if media_type is None or not media_type.lower().startswith("multipart/"):
         return await request.body(), media_type
@@ -77,7 +82,7 @@ async def read_clip(request: Request) -> tuple[bytes, str | None]:
 
 async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | None]]:
     """The clips of a batch, the multipart field ``files``, repeated, in the order sent."""
-    _check_encoding(request)
+    _check_encoding(request.headers)
     media_type = request.headers.get("content-type", "")
     if not media_type.lower().startswith("multipart/form-data"):
         raise ProblemError(
@@ -87,12 +92,14 @@ async def read_clips(request: Request, *, most: int) -> list[tuple[bytes, str | 
     return await _read_field(request, "files", most=most)
 
 
-def _check_encoding(request: Request) -> None:
-    """Refuse a compressed body (RFC 9110, section 8.4): as headerless audio, its bytes would be scored as they are."""
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
-        rule = "A body is sent as it is, without a Content-Encoding"
-        raise ProblemError("malformed_request", f"{rule}. Received: {encoding[:80]!r}.")
+def _check_encoding(headers: Headers, *, of_part: bool = False) -> None:
+    """Refuse a body, or a part, that is encoded: as headerless audio, its bytes would be scored as they are."""
+    for name, plain in _PLAIN.items():
+        given = ", ".join(headers.getlist(name))
+        if not {coding.strip().lower() for coding in given.split(",")} <= {"", *plain}:
+            rule = f"A {'part' if of_part else 'body'} is sent with no {name} but {' or '.join(plain)}"
+            received = "another" if of_part else repr(given[:80])  # nothing of a body is told
+            raise ProblemError("malformed_request", f"{rule}. Received: {received}.")
 
 
 async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[bytes, str | None]]:
@@ -118,6 +125,9 @@ async def _read_field(request: Request, name: str, *, most: int) -> list[tuple[b
     values = form.getlist(name)
     clips = [(b"".join(parser.pieces.pop(v, [])), v.content_type) for v in values if isinstance(v, UploadFile)]
     await form.close()
+    for value in values:
+        if isinstance(value, UploadFile):
+            _check_encoding(value.headers, of_part=True)
     if not clips or len(clips) != len(values):
         raise ProblemError(
             "invalid_parameter",
