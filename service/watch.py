@@ -1,7 +1,8 @@
 """The thread that looks at the store every few seconds, and at once when told to."""
 
 from collections.abc import Callable
-from threading import Event, Thread
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from service.catalogue import Catalogue
 from service.priority import give_way
@@ -23,7 +24,9 @@ class Watcher:
         self._seconds = seconds
         self._switch = switch
         self._current: Registry | None = None
-        self._told, self._stopping = Event(), False
+        # Not an Event: a signal's handler that interrupts another's would wait for that one's lock, for good.
+        self._told: SimpleQueue[None] = SimpleQueue()
+        self._stopping = False
         self._thread = Thread(target=self._work, name="store", daemon=True)
 
     def start(self, current: Registry) -> None:
@@ -34,19 +37,18 @@ class Watcher:
     def stop(self) -> None:
         """Look no more."""
         self._stopping = True
-        self._told.set()
+        self._told.put(None)
         if self._thread.ident is not None:  # it has been started
             self._thread.join()
 
     def look(self) -> None:
         """Look now, and try again what failed. A signal's handler may call it."""
-        self._told.set()
+        self._told.put(None)
 
     def _work(self) -> None:
         give_way()
         while True:
-            told = self._told.wait(self._seconds or None)
-            self._told.clear()
+            told = self._wait()
             if self._stopping:
                 return
             try:
@@ -57,3 +59,13 @@ class Watcher:
             if found is not self._current:
                 self._current = found
                 self._switch(found)
+
+    def _wait(self) -> bool:
+        """Wait until it is time for a look; whether it was told to, once or more often."""
+        try:
+            self._told.get(timeout=self._seconds or None)
+        except Empty:
+            return False
+        while not self._told.empty():
+            self._told.get()
+        return True
