@@ -3,14 +3,16 @@
 #   secrets/signing.key   approves models; trusted.pem is its public half. Keep it elsewhere once the store is signed.
 #   secrets/tls/          a server's certificate, and clients.pem, whose owner says who may connect
 #   secrets/client.*      a client's certificate, to try it with
+#   secrets/metrics/key   empty: Prometheus' key goes there, once the service has keys
 # The certificates are of an authority made here, good for a trial: put your own in their place, under the same names.
 # Then each artifact of the store that has no manifest.sig is signed: run it when you have looked at what is in there.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/.."
 store=${1:-${STORE:-model_store/pretrained}}
-mkdir -p secrets/signing secrets/tls
-chmod 700 secrets  # what is in it is read through the two mounts alone, by the containers' own users
+mkdir -p secrets/signing secrets/tls secrets/metrics
+chmod 700 secrets  # what is in it is read through the mounts alone, by the containers' own users
+[ -e secrets/metrics/key ] || : >secrets/metrics/key
 config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 printf '[req]\ndistinguished_name = name\n[name]\n' >"$config"
@@ -42,5 +44,5 @@ for manifest in "$store"/*/*/manifest.json; do
         echo "signed $manifest"
     fi
 done
-chmod 755 secrets/signing secrets/tls
-chmod 644 secrets/signing/* secrets/tls/*
+chmod 755 secrets/signing secrets/tls secrets/metrics
+chmod 644 secrets/signing/* secrets/tls/* secrets/metrics/key

@@ -201,12 +201,17 @@ def test_every_path_that_compose_mounts_is_there() -> None:
     assert not any(volume["bind"]["create_host_path"] for volume in bound)  # Docker would make it, as root, empty
     store, *secrets = [volume["source"] for volume in bound]
     assert store == f"${{STORE:-./{DEFAULT_ROOT.relative_to(ROOT)}}}"
-    assert secrets == ["./secrets/signing", "./secrets/tls"]  # of `make secrets`
+    assert secrets == ["./secrets/signing", "./secrets/tls", "./secrets/metrics"]  # of `make secrets`
     assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_prometheus_takes_its_configuration_and_rules() -> None:
-    assert promtool("check", "config", PROMETHEUS / "prometheus.yml")
+def test_prometheus_takes_its_configuration_and_rules(tmp_path: Path) -> None:
+    shutil.copy(PROMETHEUS / "rules.yml", tmp_path)
+    config, here = (PROMETHEUS / "prometheus.yml").read_text(), tmp_path / "prometheus.yml"
+    here.write_text(config.replace("/etc/bonafide/metrics/", f"{tmp_path}/"))
+    assert not promtool("check", "config", here)  # there is no key
+    (tmp_path / "key").touch()
+    assert promtool("check", "config", here)
 
 
 def test_every_alert_is_raised_by_a_history_that_should_raise_it(tmp_path: Path) -> None:

@@ -158,8 +158,15 @@ def test_the_configuration_is_one(made: Path, tmp_path: Path) -> None:
 def test_what_the_script_makes_is_for_whom_it_should_be(made: Path) -> None:
     verify(made / "store/light/1", trusted=TrustedKeys.read(made / "secrets/signing/trusted.pem"))
     assert (made / "secrets").stat().st_mode & 0o777 == 0o700
-    mounted = {path.name for folder in ("signing", "tls") for path in (made / "secrets" / folder).iterdir()}
-    assert mounted == {"trusted.pem", "server.pem", "server.key", "clients.pem"}  # and no key that signs anything
+    mounted = {path.name for folder in ("signing", "tls", "metrics") for path in (made / "secrets" / folder).iterdir()}
+    assert mounted == {
+        "trusted.pem",
+        "server.pem",
+        "server.key",
+        "clients.pem",
+        "key",
+    }  # and no key that signs anything
+    assert (made / "secrets/metrics/key").read_bytes() == b""
 
 
 # Client certificates

@@ -20,7 +20,9 @@ import pytest
 
 from model_store.labels import set_label
 from model_store.store import Store
+from service import keys
 from tests.artifacts import copy_version
+from tests.serving import serving
 from tests.signals import clip, speech
 from tests.test_deploy import PROMETHEUS, ROOT, RULES, expressions
 
@@ -87,12 +89,18 @@ def service(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
         yield client
 
 
-@pytest.fixture(scope="module")
-def prometheus(service: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a Prometheus that scrapes the service each second."""
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+@contextmanager
+def scraping(service: httpx.Client, folder: Path) -> Iterator[httpx.Client]:
+    """A client of a Prometheus that scrapes a service each second, with the key in the folder."""
+    port = free_port()
     config = (PROMETHEUS / "prometheus.yml").read_text()
-    for deployed, here in (("bonafide:8000", service.base_url.netloc.decode()), ("15s", "1s")):
+    (folder / "key").touch()
+    replaced = {
+        "bonafide:8000": service.base_url.netloc.decode(),
+        "15s": "1s",
+        "/etc/bonafide/metrics/": f"{folder}/",
+    }
+    for deployed, here in replaced.items():
         assert deployed in config
         config = config.replace(deployed, here)
     (folder / "prometheus.yml").write_text(config)
@@ -109,6 +117,12 @@ def prometheus(service: httpx.Client, tmp_path_factory: pytest.TempPathFactory) 
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
     ):
         wait_for(client, "/-/ready", process, folder / "log")
+        yield client
+
+
+@pytest.fixture(scope="module")
+def prometheus(service: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with scraping(service, tmp_path_factory.mktemp("prometheus")) as client:
         yield client
 
 
@@ -175,3 +189,21 @@ def test_a_query_without_an_answer_is_told_from_one_with(prometheus: httpx.Clien
     assert ask(prometheus, "bonafide_redy") == []
     with pytest.raises(AssertionError, match="parse error"):
         ask(prometheus, "sum(bonafide_ready")
+
+
+def test_a_service_with_keys_is_scraped_with_the_key_in_the_file(store: Path, tmp_path: Path) -> None:
+    _, key = keys.make(tmp_path / "keys.json", client="prometheus", scopes=("metrics",))
+
+    def wait_until_up(expected: float) -> None:
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while numbers(client, 'up{job="bonafide"}') != [expected]:
+            assert time.monotonic() < patience
+            time.sleep(0.2)
+
+    with (
+        serving(store, runtime="onnx", keys=tmp_path / "keys.json") as service,
+        scraping(service, tmp_path) as client,
+    ):
+        wait_until_up(0)  # the file is empty
+        (tmp_path / "key").write_text(f"{key}\n")
+        wait_until_up(1)
