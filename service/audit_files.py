@@ -32,6 +32,8 @@ class Files:
         today = f"{datetime.now(UTC):%Y-%m-%d}"
         if entries and self._descriptor >= 0 and (self._size >= self._max_bytes or self._day != today):
             self.close("rotated")
+        if entries and self._descriptor >= 0 and not self._in_place():
+            self._abandon()
         if self._descriptor < 0:
             self._open(today)
         self._append(entries)
@@ -56,6 +58,22 @@ class Files:
         os.close(self._descriptor)
         self._descriptor = -1
         log.info("audit file closed", extra={"file": self._path.name, "seq": self._seq, "sha256": self._last})
+
+    def _in_place(self) -> bool:
+        """Whether the file is still there, under its name."""
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _abandon(self) -> None:
+        """Write no more to a file that was removed or moved: its lines would be in no trail."""
+        log.error(
+            "an audit file was removed or moved while it was written, the trail goes on in the next",
+            extra={"file": self._path.name, "seq": self._seq, "sha256": self._last},
+        )
+        os.close(self._descriptor)
+        self._descriptor, self._torn = -1, False
 
     def _open(self, today: str) -> None:
         path = self._folder / f"audit-{self._instance}-{self._part + 1:05}.jsonl"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,39 @@ def test_a_write_that_fails_halfway_leaves_nothing(
     [path] = folder.glob("*.jsonl")
     assert verify([path], key) == Verified([], [], 3)
     assert [json.loads(line).get("n") for line in lines(path)] == [None, 0, 1]
+
+
+def test_a_file_that_is_removed_or_moved_gets_no_more_lines(
+    folder: Path, key: AuditKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files(folder, key, max_bytes=1 << 20)
+    files.write([{"kind": "decision", "n": 0}])
+    files.sync()
+    [first] = folder.glob("*.jsonl")
+    first.rename(folder / "moved")
+    files.write([{"kind": "decision", "n": 1}])
+    [second] = folder.glob("*.jsonl")
+    assert [json.loads(line).get("n") for line in lines(second)] == [None, 1]
+    [told] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (told.file, told.sha256) == (first.name, hash_of(lines(folder / "moved")[-1]))  # type: ignore[attr-defined]
+    files.close("ended")
+    assert verify([second], key).findings == [f"{second.name}: the file before it is missing"]
+    (folder / "moved").rename(first)
+    assert verify([first, second], key).findings == []
+
+
+def test_a_folder_that_is_gone_is_waited_for(folder: Path, key: AuditKey) -> None:
+    files = Files(folder, key, max_bytes=1 << 20)
+    files.write([{"kind": "decision", "n": 0}])
+    shutil.rmtree(folder)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            files.write([{"kind": "decision", "n": 1}])
+    folder.mkdir()
+    files.write([{"kind": "decision", "n": 1}])
+    files.close("ended")
+    [path] = folder.glob("*.jsonl")
+    assert [json.loads(line).get("n") for line in lines(path)] == [None, 1]
 
 
 def test_a_key_is_long_enough(tmp_path: Path) -> None:
