@@ -23,7 +23,7 @@ from service.app import create_app, drain
 from service.chain import AuditError
 from service.keys import KeysError
 from service.protocol import Protocol
-from service.settings import Settings, table
+from service.settings import Settings, table, unknown
 from service.telemetry import log, log_config
 
 _LINGER_SECONDS = 0.25  # in which who has connected may still send
@@ -105,6 +105,8 @@ def main() -> int:
     if args.command is not None:
         return audit_commands.run(args, settings)
     logging.config.dictConfig(log_config(settings.log_level))  # before uvicorn would: what is found wrong is logged
+    for name in unknown(os.environ):  # a misspelt BONAFIDE_KEYS would leave the service open
+        log.warning("A variable BONAFIDE_* is a setting (--help has them). Received: %s, which is ignored.", name)
     memory.settle()
     try:
         app = create_app(settings, once_loaded=memory.look_past)

@@ -1,5 +1,6 @@
 """The table of knobs. Each is an environment variable: ``BONAFIDE_`` and the name in capitals."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -76,6 +77,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def unknown(variables: Iterable[str]) -> list[str]:
+    """The variables that are named as a setting is and are none."""
+    known = {f"BONAFIDE_{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in variables if name.upper().startswith("BONAFIDE_") and name.upper() not in known)
 
 
 def table() -> str:

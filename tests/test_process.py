@@ -235,6 +235,13 @@ def test_a_setting_out_of_range_stops_the_start() -> None:
     assert re.fullmatch(r"cannot start: BONAFIDE_THREADS: .* Received: '0'\.\n", done.stderr)
 
 
+def test_a_setting_that_is_none_is_told(store: Path, tmp_path: Path) -> None:
+    with started(tmp_path, store=store, runtime="onnx", key="secret.json") as service:
+        wait_until_ready(service)
+        [told] = [line["message"] for line in service.lines() if line["level"] == "WARNING"]
+    assert told == "A variable BONAFIDE_* is a setting (--help has them). Received: BONAFIDE_KEY, which is ignored."
+
+
 def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run(store=tmp_path, port=taken.getsockname()[1])

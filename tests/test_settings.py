@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, table
+from service.settings import Settings, table, unknown
 
 NAMES = [f"BONAFIDE_{name.upper()}" for name in Settings.model_fields]
 
@@ -34,6 +34,11 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONAFIDE_DRAIN_SECONDS", "2.5")
     found = Settings()
     assert (found.models, found.drain_seconds) == (("simple_cnn@2", "other"), 2.5)
+
+
+def test_a_variable_that_is_no_setting_is_found() -> None:
+    assert unknown([*NAMES, "bonafide_port", "PATH", "MY_BONAFIDE_KEY"]) == []
+    assert unknown([*NAMES, "BONAFIDE_KEY", "bonafide_keyz", "PATH"]) == ["BONAFIDE_KEY", "bonafide_keyz"]
 
 
 @pytest.mark.parametrize(
