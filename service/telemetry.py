@@ -3,13 +3,14 @@
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from pythonjsonlogger.json import JsonFormatter
 
+from model_store.detector import Verdict
 from model_store.manifest import Manifest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -154,6 +155,9 @@ class Telemetry:
             version = (manifest.family, str(manifest.version))
             self.model_info.labels(*version, manifest.sha256).set(1)
             self.model_share.labels(*version, role).set(share)
+            if role != "shadow":
+                for verdict in get_args(Verdict):  # one that is never given has a share too, 0
+                    self.verdicts.labels(*version, verdict)
         self.models.set(len(models))
         self.store_stale.set(bool(behind))
 

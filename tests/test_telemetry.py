@@ -84,6 +84,13 @@ def test_metrics_count_what_happened(store: Path) -> None:
     assert value(found, "process_resident_memory_bytes") > 1e6
 
 
+def test_a_verdict_that_is_never_given_is_counted_as_0(store: Path) -> None:
+    with serving(store, runtime="onnx") as client:
+        found = metrics(client)
+    for verdict in ("bonafide", "spoof", "inconclusive"):
+        assert value(found, "bonafide_verdicts_total", family="simple_cnn", version="1", verdict=verdict) == 0
+
+
 def test_clients_cannot_make_labels(client: Client) -> None:
     def routes() -> Counter[str]:
         return Counter(
