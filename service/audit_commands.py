@@ -9,6 +9,7 @@ from typing import Any
 from model_store.audio import Limits, decode
 from model_store.detector import Detector
 from model_store.errors import BonafideError
+from model_store.runtimes import RuntimeName
 from model_store.signatures import TrustedKeys
 from model_store.store import Store, read_manifest
 from service.chain import AuditError, AuditKey
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         else:
             trusted = TrustedKeys.read(settings.signing_keys) if settings.signing_keys else None
             entry, sent = _entry(args.file, args.line), args.audio.read_bytes()
-            found = differences(entry, sent, key, Store(settings.store), trusted=trusted)
+            store = Store(settings.store)
+            found = differences(entry, sent, key, store, runtime=settings.runtime, trusted=trusted)
             right = "the clip has the score and the verdict of that line"
     except (AuditError, BonafideError, OSError) as error:
         print(error, file=sys.stderr)
@@ -59,7 +61,13 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def differences(
-    entry: dict[str, Any], audio: bytes, key: AuditKey, store: Store, *, trusted: TrustedKeys | None = None
+    entry: dict[str, Any],
+    audio: bytes,
+    key: AuditKey,
+    store: Store,
+    *,
+    runtime: RuntimeName = "keras",
+    trusted: TrustedKeys | None = None,
 ) -> list[str]:
     """Score a clip again with the version of a decision's line, and say what is not as the line has it."""
     if key.of_audio(audio) != entry["audio"]:
@@ -70,7 +78,7 @@ def differences(
         sha256 = read_manifest(folder).sha256
         if sha256 != entry["sha256"]:
             return [f"{name} of this store is another: {sha256}, and that line has {entry['sha256']}"]
-        detector = Detector.load(folder, trusted=trusted)
+        detector = Detector.load(folder, runtime=runtime, trusted=trusted)
         clip = decode(
             audio,
             sample_rate=detector.manifest.input.sample_rate,

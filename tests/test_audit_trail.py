@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from model_store import runtimes
 from model_store.store import Store
 from service import __main__, audit, audit_files, keys
 from service.app import create_app
@@ -282,6 +283,12 @@ def test_the_commands(
         0,
         "the clip has the score and the verdict of that line\n",
     )
+    with monkeypatch.context() as without_keras:
+        without_keras.setattr(runtimes, "find_spec", lambda name: name == "onnxruntime" or None)
+        replay = ("replay", path, "--line", last, "--audio", tmp_path / "clip")
+        assert "Received: keras, tensorflow" in command(*replay)[1]
+        without_keras.setenv("BONAFIDE_RUNTIME", "onnx")
+        assert command(*replay)[0] == 0
     status, said = command("replay", path, "--line", last, "--audio", tmp_path / "other")
     assert (status, "the clip is another" in said) == (1, True)
     for line in (0, 1, last + 1):  # no line, a head, no line
