@@ -18,24 +18,29 @@ trap 'rm -f "$config"' EXIT
 printf '[req]\ndistinguished_name = name\n[name]\n' >"$config"
 
 certificate() { # NAME SUBJECT DAYS FURTHER-OPTIONS...
-    openssl req -x509 -new -config "$config" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc \
-        -keyout "$1.key" -out "$1.pem" -subj "/CN=$2" -days "$3" "${@:4}" 2>/dev/null
+    local said
+    said=$(openssl req -x509 -new -config "$config" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc \
+        -keyout "$1.key" -out "$1.pem" -subj "/CN=$2" -days "$3" "${@:4}" 2>&1) || { echo "$said" >&2; exit 1; }
 }
 
 if [ ! -e secrets/tls/server.pem ]; then
     certificate secrets/authority "Bonafide trial" 825 -addext basicConstraints=critical,CA:TRUE,pathlen:0 \
         -addext keyUsage=critical,keyCertSign
     issued=(-CA secrets/authority.pem -CAkey secrets/authority.key -addext basicConstraints=critical,CA:FALSE)
-    certificate secrets/tls/server "$(hostname)" 398 "${issued[@]}" -addext extendedKeyUsage=serverAuth \
-        -addext "subjectAltName=DNS:$(hostname),DNS:localhost,IP:127.0.0.1"
     certificate secrets/client "trial client" 398 "${issued[@]}" -addext extendedKeyUsage=clientAuth
     cp secrets/authority.pem secrets/tls/clients.pem
+    host=$(hostname)
+    # The last one, which says that all are there. A common name has 64 characters at most, the other name is what counts.
+    certificate secrets/tls/server "${host:0:64}" 398 "${issued[@]}" -addext extendedKeyUsage=serverAuth \
+        -addext "subjectAltName=DNS:$host,DNS:localhost,IP:127.0.0.1"
     echo "made certificates for a trial, in secrets/"
 fi
 if [ ! -e secrets/signing/trusted.pem ]; then
-    (umask 077 && openssl genpkey -algorithm ed25519 -out secrets/signing.key)
+    if [ ! -e secrets/signing.key ]; then
+        (umask 077 && openssl genpkey -algorithm ed25519 -out secrets/signing.key)
+        echo "made a key that approves models, secrets/signing.key"
+    fi
     openssl pkey -in secrets/signing.key -pubout -out secrets/signing/trusted.pem
-    echo "made a key that approves models, secrets/signing.key"
 fi
 for manifest in "$store"/*/*/manifest.json; do
     signature=${manifest%.json}.sig

@@ -4,6 +4,7 @@ Replaced are addresses and paths, and where a test says so, a limit. A guard is 
 """
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -167,6 +168,51 @@ def test_what_the_script_makes_is_for_whom_it_should_be(made: Path) -> None:
         "key",
     }  # and no key that signs anything
     assert (made / "secrets/metrics/key").read_bytes() == b""
+
+
+def script(root: Path, **programs: str) -> "subprocess.CompletedProcess[str]":
+    """Run the script in a folder, with programs of ours before the system's."""
+    for folder in ("deploy", "bin", "store"):
+        (root / folder).mkdir(exist_ok=True)
+    shutil.copy(ROOT / "deploy/secrets.sh", root / "deploy")
+    for name, text in programs.items():
+        (root / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (root / "bin" / name).chmod(0o755)
+    path = f"{root / 'bin'}:{os.environ['PATH']}" if programs else os.environ["PATH"]
+    return subprocess.run(
+        [root / "deploy/secrets.sh", "store"],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_script_never_replaces_a_key_that_signs(tmp_path: Path) -> None:
+    assert script(tmp_path).returncode == 0
+    key, trusted = tmp_path / "secrets/signing.key", tmp_path / "secrets/signing/trusted.pem"
+    before = key.read_bytes(), trusted.read_bytes()
+    trusted.unlink()
+    assert script(tmp_path).returncode == 0
+    assert (key.read_bytes(), trusted.read_bytes()) == before
+
+
+def test_a_script_that_fails_says_why_and_goes_on_the_next_time(tmp_path: Path) -> None:
+    usual = shutil.which("openssl")
+    faulty = f'case "$*" in *clientAuth*) echo no luck >&2; exit 1;; esac; exec {usual} "$@"'
+    failed = script(tmp_path, openssl=faulty)
+    assert (failed.returncode, failed.stderr) == (1, "no luck\n")
+    assert script(tmp_path).returncode == 0
+    made = {path.name for path in (tmp_path / "secrets").rglob("*.pem")}
+    assert made == {"authority.pem", "client.pem", "clients.pem", "server.pem", "trusted.pem"}
+
+
+def test_a_host_may_have_a_long_name(tmp_path: Path) -> None:
+    name = f"{60 * 'a'}.somewhere.internal"
+    done = script(tmp_path, hostname=f"echo {name}")
+    assert done.returncode == 0, done.stderr
+    command = ["openssl", "x509", "-noout", "-checkhost", name, "-in", tmp_path / "secrets/tls/server.pem"]
+    assert "does match" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 # Client certificates
