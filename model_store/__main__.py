@@ -92,14 +92,26 @@ def _run(args: argparse.Namespace, store: Store) -> None:
 
 
 def _list(store: Store) -> None:
+    faults: list[str] = []  # told at the end: what is whole is listed all the same
     for family in store.families():
-        current = store.resolve(family).name
-        marked = {"c": labels.read_labels(store, family).canary, "s": labels.read_labels(store, family).shadow}
+        current, found = "", labels.Labels()
+        try:
+            current = store.resolve(family).name
+            found = labels.read_labels(store, family)
+        except StoreError as error:
+            faults.append(str(error))
+        marked = {"c": found.canary, "s": found.shadow}
         for version in store.versions(family):
-            manifest = read_manifest(store.resolve(f"{family}@{version}"))
+            try:
+                manifest = read_manifest(store.resolve(f"{family}@{version}"))
+            except StoreError as error:
+                faults.append(str(error))
+                continue
             mark = "*" if str(version) == current else " "
             mark = next((letter for letter, by in marked.items() if by and by.version == version), mark)
             print(f"{mark} {manifest.name}\t{manifest.created:%Y-%m-%d}\t{manifest.sha256[:12]}")
+    if faults:
+        raise StoreError("\n".join(faults))
 
 
 def _verify(store: Store, args: argparse.Namespace) -> None:

@@ -87,7 +87,7 @@ def set_label(store: Store, label: Label, name: str, *, share: float) -> None:
 
 def remove_label(store: Store, label: Label, family: str) -> None:
     """Take a label away, if any version has it."""
-    with locked(store.resolve(family).parent):
+    with locked(store.folder(family)):
         _write(store, family, read_labels(store, family).model_copy(update={label: None}))
 
 
@@ -112,4 +112,4 @@ def _write(store: Store, family: str, labels: Labels) -> None:
 
 
 def _path(store: Store, family: str) -> Path:
-    return store.resolve(family).parent / LABELS_FILE
+    return store.folder(family) / LABELS_FILE

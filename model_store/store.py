@@ -60,6 +60,17 @@ class Store:
             raise InvalidName(f"A pin holds a version, a positive integer. Received: {text[:40]!r} for {family}.")
         return int(text)
 
+    def folder(self, family: str) -> Path:
+        """The folder of a family that has a version, whatever it is pinned to.
+
+        Raises
+        ------
+        InvalidName, NotFound
+        """
+        if not self.versions(family):
+            raise NotFound(f"The store has the families {self.families()}. Received: {family!r}.")
+        return self._family(family)
+
     def resolve(self, name: str) -> Path:
         """The folder of ``family@version``, or of what ``family`` means: its pinned, else its newest version.
 
@@ -68,15 +79,14 @@ class Store:
         InvalidName, NotFound
         """
         family, at, text = name.partition("@")
-        versions = self.versions(family)
-        if not versions:
-            raise NotFound(f"The store has the families {self.families()}. Received: {family!r}.")
+        folder, versions = self.folder(family), self.versions(family)
         if at and not _VERSION.fullmatch(text):
             raise InvalidName(f"A version is a positive integer. Received: {text[:40]!r}.")
         version = int(text) if at else self.pinned(family) or versions[-1]
         if version not in versions:
-            raise NotFound(f"{family} has the versions {versions}. Received: {version}.")
-        return self._family(family) / str(version)
+            pinned = "" if at else ", to which it is pinned"
+            raise NotFound(f"{family} has the versions {versions}. Received: {version}{pinned}.")
+        return folder / str(version)
 
     def pin(self, family: str, version: int) -> None:
         """Make ``family`` mean `version` from now on, in one step."""
@@ -85,20 +95,22 @@ class Store:
 
     def unpin(self, family: str) -> None:
         """Make ``family`` mean its newest version again."""
-        folder = self.resolve(family).parent
+        folder = self.folder(family)
         (folder / _PIN_FILE).unlink(missing_ok=True)
         sync(folder)
 
     def rollback(self, family: str) -> int:
-        """Pin the version before the one that ``family`` means now, and return it.
+        """Pin the version before the one that ``family`` means now, even if that is gone, and return it.
 
         Raises
         ------
         NotFound
             There is none before.
         """
-        current = int(self.resolve(family).name)
-        earlier = [version for version in self.versions(family) if version < current]
+        self.folder(family)
+        versions = self.versions(family)
+        current = self.pinned(family) or versions[-1]
+        earlier = [version for version in versions if version < current]
         if not earlier:
             raise NotFound(f"A rollback takes a version before the current one. Received: {family}@{current}.")
         self.pin(family, earlier[-1])

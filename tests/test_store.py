@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -222,3 +223,24 @@ def test_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "SHA-256" in err
     assert run("pin", "tiny@3")[0] == 1  # what does not verify cannot become what a family means
     assert run("show", "other")[0] == 1
+
+
+def test_a_store_that_is_broken_can_be_looked_at_and_mended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str) -> tuple[int, str, list[str]]:
+        code = main(["--store", str(root), *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.splitlines()
+
+    publish(root)
+    run("pin", "tiny@3")
+    shutil.rmtree(root / "tiny" / "3")
+    (root / "tiny" / "2" / "manifest.json").write_text("{}")
+    code, out, [pin, manifest] = run("list")
+    assert (code, [line.split("\t")[0] for line in out.splitlines()]) == (1, ["  tiny@1", "  tiny@4"])
+    assert pin == "tiny has the versions [1, 2, 4]. Received: 3, to which it is pinned."
+    assert "An artifact has a complete manifest.json" in manifest
+    assert run("rollback", "tiny")[:2] == (0, "tiny now means tiny@2\n")
+    (root / "tiny" / "pinned").write_text("9")
+    assert run("unlabel", "canary", "tiny")[0] == 0
+    assert run("unpin", "tiny")[:2] == (0, "tiny now means tiny@4, its newest version\n")
+    assert run("unpin", "other")[0] == 1
