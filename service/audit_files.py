@@ -95,6 +95,8 @@ class Files:
             self._seq, self._last = before
             os.close(self._descriptor)
             self._descriptor, self._torn = -1, False
+            for begun in (path, tail_path(path)):
+                begun.unlink(missing_ok=True)
             raise
         self._part += 1
 

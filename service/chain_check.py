@@ -77,8 +77,8 @@ def _between(before: _Chain | None, after: _Chain | None, *, partial: bool) -> l
 
 def _read(path: Path, key: AuditKey, notes: list[str]) -> _Chain:
     try:
+        signed = tail_path(path).read_bytes()  # first: of a file that is being written, a later tail is of later lines
         lines = path.read_bytes().splitlines(keepends=True)
-        signed = tail_path(path).read_bytes()
     except OSError as error:
         raise _Wrong(f"{Path(error.filename).name} cannot be read: {error.strerror}") from None
     tail = _parsed(signed, "its tail is not one", seq=int, hash=str, state=str)

@@ -209,12 +209,16 @@ def _locked(path: Path) -> Iterator[None]:
 def _write(path: Path, keys: Keys) -> None:
     """Replace the file in one step: whoever reads it meanwhile has the old one or the new one, whole."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(keys.model_dump_json(indent=1).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(keys.model_dump_json(indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise KeysError(f"A keys file can be written. Received: {path}, {error.strerror}.") from None
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -12,7 +12,7 @@ from model_store.manifest import OperatingPointName
 from model_store.runtimes import RuntimeName
 from model_store.store import DEFAULT_ROOT
 
-_Seconds = Annotated[float, Field(allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(allow_inf_nan=False, le=1e9)]  # 31 years: threads can wait for 292
 
 
 class Settings(BaseSettings):

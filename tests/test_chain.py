@@ -67,6 +67,25 @@ def test_a_trail_as_it_was_written_is_right(folder: Path, key: AuditKey) -> None
     assert verify([*others, *reversed(paths)], key) == Verified([], [], 2 * len(entries))
 
 
+def test_a_trail_that_is_written_while_it_is_read_is_right(
+    folder: Path, key: AuditKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, read = Files(folder, key, max_bytes=1 << 20), Path.read_bytes
+
+    def write() -> None:
+        files.write([{"kind": "decision"}])
+        files.sync()
+
+    def read_and_write(path: Path) -> bytes:
+        found = read(path)
+        write()
+        return found
+
+    write()
+    monkeypatch.setattr(Path, "read_bytes", read_and_write)
+    assert verify(list(folder.glob("*.jsonl")), key).findings == []
+
+
 def removed(text: list[bytes]) -> list[bytes]:
     return text[:2] + text[3:]
 
@@ -211,6 +230,21 @@ def test_a_write_that_fails_halfway_leaves_nothing(
     [path] = folder.glob("*.jsonl")
     assert verify([path], key) == Verified([], [], 3)
     assert [json.loads(line).get("n") for line in lines(path)] == [None, 0, 1]
+
+
+def test_a_file_that_cannot_be_begun_is_not_left(folder: Path, key: AuditKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    files = Files(folder, key, max_bytes=1 << 20)
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_files.os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            files.write([{"kind": "decision"}])
+    assert list(folder.iterdir()) == []
+    files.write([{"kind": "decision"}])
+    files.close("ended")
+    assert verify(list(folder.glob("*.jsonl")), key) == Verified([], [], 2)
 
 
 def test_a_file_that_is_removed_or_moved_gets_no_more_lines(

@@ -125,6 +125,20 @@ def test_a_file_of_another_shape_is_refused(path: Path, change: Any, said: str) 
     assert content["keys"][0]["hash"] not in str(raised.value)
 
 
+def test_a_file_that_cannot_be_written_is_told_and_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.make(path, client="ivr", scopes=("detect",))
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keys.os, "fsync", full)
+    with pytest.raises(keys.KeysError, match="No space left on device"):
+        keys.make(path, client="other", scopes=("detect",))
+    assert path.read_bytes() == before
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f".{path.name}.lock"}
+
+
 def test_a_file_that_others_may_write_to_is_refused(path: Path) -> None:
     keys.make(path, client="ivr", scopes=("detect",))
     for mode in (0o620, 0o602):

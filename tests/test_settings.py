@@ -55,6 +55,7 @@ def test_a_variable_that_is_no_setting_is_found() -> None:
         ("DEADLINE_SECONDS", "nan"),
         ("DEADLINE_SECONDS", "inf"),
         ("DRAIN_SECONDS", "-1"),
+        ("STORE_POLL_SECONDS", "1e10"),
     ],
 )
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
