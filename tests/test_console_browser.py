@@ -217,6 +217,35 @@ def test_errors_say_what_to_do(client: Client, browser: Any) -> None:
         watched.page.wait_for_selector("text=The service does not answer.")
 
 
+def test_an_answer_of_something_in_between_is_told_and_the_next_clip_is_scored(client: Client, browser: Any) -> None:
+    page_of_a_proxy = {"status": 200, "content_type": "text/html", "body": "<html>\nSign in\n</html>"}
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        for pattern in ("**/detect*", "**/batch*"):
+            page.route(pattern, lambda route: route.fulfill(**page_of_a_proxy))
+        watched.drop(("one.wav", CLIP))
+        page.wait_for_selector("text=Something between here and the service answered.")
+        watched.drop(("two.wav", CLIP), ("three.wav", CLIP))
+        watched.until("document.querySelectorAll('#clips-table .failed').length === 3")
+        page.unroute("**/detect*")
+        watched.drop(("four.wav", CLIP))
+        page.wait_for_selector("section.verdict.spoof, section.verdict.bonafide")
+
+
+def test_a_key_that_no_header_can_carry_is_not_used(client: Client, browser: Any) -> None:
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        page.click("#access summary")
+        page.fill("#key", " one.two\u2026 ")
+        page.click("#key-form button")
+        assert page.is_visible("#key")  # open still, and the browser says why
+        assert not page.evaluate("document.querySelector('#key').checkValidity()")
+        watched.drop(("voice.wav", CLIP))
+        page.wait_for_selector("section.verdict.spoof, section.verdict.bonafide")
+        page.fill("#key", " one.two ")
+        assert page.evaluate("document.querySelector('#key').checkValidity()")
+
+
 def test_a_key_is_asked_for_and_kept_in_memory(
     client: Client, browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,16 @@ export function request(method, path, { body, headers = {}, signal, onUpload, on
     xhr.onabort = () => reject(new Cancelled("cancelled"));
     xhr.onerror = () => reject(unreachable());
     if (onUpload) xhr.upload.onprogress = (event) => event.lengthComputable && onUpload(event.loaded / event.total);
-    if (onText) xhr.onprogress = () => xhr.status === 200 && onText(xhr.responseText);
+    if (onText) {
+      xhr.onprogress = () => {
+        try {
+          if (xhr.status === 200) onText(xhr.responseText);
+        } catch (error) {
+          reject(error);
+          xhr.abort();
+        }
+      };
+    }
     xhr.onload = () => {
       if (xhr.status >= 200 && xhr.status < 300) {
         resolve(xhr.response);
@@ -53,20 +62,31 @@ export function request(method, path, { body, headers = {}, signal, onUpload, on
 }
 
 export async function getJson(path) {
-  return JSON.parse(await request("GET", path));
+  return parsed(await request("GET", path));
+}
+
+/** What an answer's JSON says. A page of something in between is told as such, whatever its status. */
+export function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refusal(foreign("It sent no JSON."));
+  }
 }
 
 function problemOf(xhr, binary) {
   try {
     return JSON.parse(binary ? new TextDecoder().decode(xhr.response) : xhr.responseText);
   } catch {
-    return {
-      code: "no_answer",
-      title: "Something between here and the service answered.",
-      detail: `Status ${xhr.status}.`,
-    };
+    return foreign(`Status ${xhr.status}.`);
   }
 }
+
+const foreign = (detail) => ({
+  code: "no_answer",
+  title: "Something between here and the service answered.",
+  detail,
+});
 
 function unreachable() {
   return new Refusal({

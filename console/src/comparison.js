@@ -1,6 +1,6 @@
 // One clip, two models: the same request with another model's name.
 
-import { Refusal, request } from "./api.js";
+import { parsed, Refusal, request } from "./api.js";
 import { detPlot } from "./det.js";
 import { inBoth, lineOf, setName } from "./det-lines.js";
 import { announce, h, table } from "./dom.js";
@@ -25,7 +25,7 @@ export function comparisonCard(item, models) {
     query.set("model", choice.value);
     try {
       const headers = { "Content-Type": item.mediaType };
-      const other = JSON.parse(await request("POST", `detect?${query}`, { body: item.blob, headers }));
+      const other = parsed(await request("POST", `detect?${query}`, { body: item.blob, headers }));
       found.replaceChildren(...compared(item.result, other, models).filter(Boolean));
       announce("The comparison is there.");
     } catch (error) {

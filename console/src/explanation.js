@@ -1,6 +1,6 @@
 // On request: which sounds moved the score. The service silences regions in turn; they are drawn over the spectrogram.
 
-import { Refusal, request } from "./api.js";
+import { parsed, Refusal, request } from "./api.js";
 import { announce, h } from "./dom.js";
 import { modelName } from "./format.js";
 import { ranked, regionInWords } from "./heat.js";
@@ -15,7 +15,7 @@ export function explanation(item, listening) {
     const query = new URLSearchParams({ model: modelName(item.result.model), channel: item.result.audio.channel });
     try {
       const headers = { "Content-Type": item.mediaType };
-      const regions = JSON.parse(await request("POST", `explain?${query}`, { body: item.blob, headers }));
+      const regions = parsed(await request("POST", `explain?${query}`, { body: item.blob, headers }));
       listening.explain(regions);
       found.replaceChildren(...inWords(regions));
       announce("The explanation is there.");

@@ -1,6 +1,6 @@
 // Clips -> requests: one clip goes to /detect, many go to /batch, whose results come line by line.
 
-import { Cancelled, Refusal, request } from "./api.js";
+import { Cancelled, parsed, Refusal, request } from "./api.js";
 
 const BATCH_CLIPS = 50; // in one request, and their bytes: well below the service's usual limits
 const BATCH_BYTES = 32 * 2 ** 20;
@@ -70,7 +70,7 @@ export class Sender extends EventTarget {
       signal,
       onUpload: (uploaded) => this.#tell({ uploaded }),
     });
-    this.#settle(item, { state: "done", result: JSON.parse(text) });
+    this.#settle(item, { state: "done", result: parsed(text) });
   }
 
   async #batch(group, query, signal) {
@@ -82,7 +82,7 @@ export class Sender extends EventTarget {
     let read = 0;
     const take = (text) => {
       for (let end; (end = text.indexOf("\n", read)) >= 0; read = end + 1) {
-        const { index, result, problem } = JSON.parse(text.slice(read, end));
+        const { index, result, problem } = parsed(text.slice(read, end));
         this.#settle(group[index], { state: result ? "done" : "failed", result, problem });
       }
     };
