@@ -217,6 +217,23 @@ def test_errors_say_what_to_do(client: Client, browser: Any) -> None:
         watched.page.wait_for_selector("text=The service does not answer.")
 
 
+def test_a_folder_among_the_clips_fails_alone(client: Client, browser: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    voices = [tmp_path / name for name in ("one.wav", "two.wav")]
+    for voice in voices:
+        voice.write_bytes(CLIP)
+    with opened(browser, base(client)) as watched:
+        watched.drop_paths(folder, *voices)
+        watched.until("document.querySelectorAll('#clips-table .tag').length === 2")
+        assert watched.text("#clips-table .failed").startswith("! The file cannot be read.")
+        watched.page.wait_for_selector("#work", state="hidden")
+        watched.drop_paths(folder)
+        watched.until("document.querySelectorAll('#clips-table .failed').length === 2")
+        watched.page.wait_for_selector("#work", state="hidden")
+        assert not any("/detect" in url for url in watched.asked)
+
+
 def test_an_answer_of_something_in_between_is_told_and_the_next_clip_is_scored(client: Client, browser: Any) -> None:
     page_of_a_proxy = {"status": 200, "content_type": "text/html", "body": "<html>\nSign in\n</html>"}
     with opened(browser, base(client)) as watched:

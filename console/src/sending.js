@@ -51,15 +51,30 @@ export class Sender extends EventTarget {
     for (const item of group) this.#clips.update(item, { state: "sending" });
     this.#tell({ uploaded: 0 });
     try {
+      group = await this.#readable(group);
       if (signal.aborted) throw new Cancelled("cancelled");
       if (group.length === 1) await this.#detect(group[0], query, signal);
-      else await this.#batch(group, query, signal);
+      else if (group.length > 1) await this.#batch(group, query, signal);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof Cancelled)) throw error;
       const values = error instanceof Cancelled ? { state: "cancelled" } : { state: "failed", problem: error.problem };
       for (const item of group.filter(({ state }) => state === "sending")) this.#settle(item, values);
     }
     if (signal.aborted) this.#abort = new AbortController(); // for what was added since
+  }
+
+  /** Those of a group that the browser can read. One that it cannot would fail the request, and all others with it. */
+  async #readable(group) {
+    const read = await Promise.all(group.map(({ blob }) => blob.slice(0, 1).arrayBuffer().catch(() => null)));
+    const problem = {
+      code: "unreadable",
+      title: "The file cannot be read.",
+      detail: "It may be a folder, or have been moved or changed since it was chosen. It was not sent.",
+    };
+    return group.filter((item, place) => {
+      if (!read[place]) this.#settle(item, { state: "failed", problem });
+      return read[place];
+    });
   }
 
   async #detect(item, query, signal) {
