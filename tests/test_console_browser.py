@@ -24,6 +24,8 @@ CLIP = clip(speech(seconds=5, sample_rate=RATE), sample_rate=RATE)
 SILENCE = clip([0.0] * RATE, sample_rate=RATE)
 ULAW = clip(speech(seconds=2, sample_rate=8_000), sample_rate=8_000, container="RAW", codec="ULAW")
 
+UNKNOWN = {"code": "unknown_model", "title": "No such model is loaded.", "detail": "Received: 'other_cnn@1'."}
+
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -356,6 +358,29 @@ def test_the_models_are_shown_and_compared(client: Client, browser: Any) -> None
         page.locator(".model-card summary").first.click()
         page.wait_for_selector(".prose table, .prose h3")
         assert watched.violations() == []
+
+
+def test_the_choice_of_a_model_is_kept_and_follows_its_versions(client: Client, browser: Any) -> None:
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        page.select_option("#model", "other_cnn@1")
+        with page.expect_response("**/models"):
+            page.click("#access summary")
+            page.click("#key-form button")
+        page.wait_for_timeout(200)
+        assert page.input_value("#model") == "other_cnn@1"
+
+        def later(route: Any) -> None:  # another version than what the page has heard of
+            answer = client.get("/models").json()
+            for model in answer["models"]:
+                model["version"] += model["family"] == "other_cnn"
+            route.fulfill(json=answer)
+
+        page.route("**/models", later)
+        page.route("**/detect*", lambda route: route.fulfill(status=404, json=UNKNOWN))
+        watched.drop(("voice.wav", CLIP))
+        assert "unknown_model" in (verdict(watched) and watched.text("section.verdict"))
+        watched.until("document.querySelector('#model').value === 'other_cnn@2'")
 
 
 def test_what_should_not_happen_would_be_seen(client: Client, browser: Any) -> None:

@@ -44,7 +44,8 @@ function score(items) {
 clips.addEventListener("selected", ({ detail: item }) => {
   view.show(item);
   if (!item) return;
-  if (item.result && !models.find(item.result.model)) loadModels(); // the service has changed versions
+  const changed = item.result ? !models.find(item.result.model) : item.problem.code === "unknown_model";
+  if (changed) loadModels(); // the service has changed versions
   requestAnimationFrame(() => performance.measure("verdict", { start: item.begun, detail: item.name }));
   const words = item.result
     ? headline(item.result, models.find(item.result.model)?.operating_points)
@@ -63,7 +64,10 @@ recorder((blob, name) => score([clips.add(blob, name, { source: "microphone" })]
 // Models and keys
 
 models.addEventListener("changed", () => {
-  byId("model").replaceChildren(...models.named().map((model) => h("option", {}, modelName(model))));
+  const chosen = byId("model").value;
+  const names = models.named().map(modelName);
+  byId("model").replaceChildren(...names.map((name) => h("option", {}, name)));
+  byId("model").value = kept(chosen, names);
   showPoints();
   if (!byId("models").hidden) showView();
   if (clips.selected?.result) view.know(clips.selected);
@@ -71,17 +75,23 @@ models.addEventListener("changed", () => {
 byId("model").addEventListener("change", showPoints);
 byId("operating-point").addEventListener("change", tellPoint);
 
+/** What was chosen, while it is there; else another version of its family; else the default. */
+function kept(chosen, names) {
+  const family = `${chosen.split("@")[0]}@`;
+  return names.find((name) => name === chosen) ?? names.find((name) => name.startsWith(family)) ?? names[0];
+}
+
 function chosenModel() {
   return models.all().find((model) => modelName(model) === byId("model").value);
 }
 
 function showPoints() {
-  const kept = byId("operating-point").value || "balanced";
+  const point = byId("operating-point").value || "balanced";
   const options = POINTS.filter((name) => chosenModel()?.operating_points[name]).map((name) =>
     h("option", { value: name }, named(name)),
   );
   byId("operating-point").replaceChildren(...options);
-  byId("operating-point").value = kept;
+  byId("operating-point").value = point;
   tellPoint();
 }
 
