@@ -172,6 +172,21 @@ def test_the_microphone_is_sent_as_a_wav(client: Client, browser: Any) -> None:
         assert page.is_visible("text=Save the recording")
 
 
+def test_a_recording_that_cannot_begin_lets_the_microphone_go(client: Client, browser: Any) -> None:
+    with opened(browser, base(client), permissions=["microphone"]) as watched:
+        page = watched.page
+        page.evaluate(
+            """() => {
+              const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+              navigator.mediaDevices.getUserMedia = async (asked) => (window.heard = await ask(asked));
+              document.body.dataset.worklet = "console/of-an-older-page.js";
+            }"""
+        )
+        page.click("#record")
+        page.wait_for_selector("text=The microphone cannot be used")
+        assert page.evaluate("heard.getTracks().map((track) => track.readyState)") == ["ended"]
+
+
 def test_all_of_it_works_by_keyboard(client: Client, browser: Any) -> None:
     with opened(browser, base(client)) as watched:
         page = watched.page

@@ -48,6 +48,15 @@ function refused(error) {
 
 async function start(onStopped) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
+  try {
+    return await recording(stream, onStopped);
+  } catch (error) {
+    stream.getTracks().forEach((track) => track.stop()); // a microphone that is not used is not left open
+    throw error;
+  }
+}
+
+async function recording(stream, onStopped) {
   const context = new AudioContext();
   await context.audioWorklet.addModule(document.body.dataset.worklet);
   const source = context.createMediaStreamSource(stream);
