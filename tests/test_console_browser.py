@@ -224,6 +224,28 @@ def test_all_of_it_works_by_keyboard(client: Client, browser: Any) -> None:
         assert watched.text("#announcer").startswith("voice.wav: L")  # said to whoever cannot see it
 
 
+def test_the_focus_stays_where_it_was_put(client: Client, browser: Any) -> None:
+    with opened(browser, base(client), permissions=["microphone"]) as watched:
+        page = watched.page
+
+        def press(selector: str, then: str) -> None:
+            page.focus(selector)
+            page.keyboard.press("Enter")
+            watched.until(then)
+            page.wait_for_timeout(100)  # two frames and more: what is drawn anew is there
+            assert page.evaluate("(selector) => document.activeElement?.matches(selector)", selector), selector
+
+        press("#record", "/Recording, 1 s/.test(document.querySelector('#recording-state').textContent)")
+        page.keyboard.press("Enter")  # stops it
+        verdict(watched)
+        watched.drop(("two.wav", CLIP), ("three.wav", CLIP))
+        watched.until("document.querySelectorAll('#clips-table .tag').length === 3")
+        press("#clips-table tr:nth-child(3) button", "document.querySelector('.eyebrow').textContent === 'three.wav'")
+        page.wait_for_selector(".listening")
+        press("#explain", "document.querySelector('.regions li')")
+        press("#compare", "document.querySelector('#compared table')")
+
+
 def test_errors_say_what_to_do(client: Client, browser: Any) -> None:
     with opened(browser, base(client)) as watched:
         watched.drop(("notes.wav", b"not audio"))

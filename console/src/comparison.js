@@ -3,7 +3,7 @@
 import { parsed, Refusal, request } from "./api.js";
 import { detPlot } from "./det.js";
 import { inBoth, lineOf, setName } from "./det-lines.js";
-import { announce, h, table } from "./dom.js";
+import { announce, h, onPress, table } from "./dom.js";
 import { rowsOf } from "./figures.js";
 import { modelName, named, number, percent } from "./format.js";
 import { scale } from "./scale.js";
@@ -20,7 +20,7 @@ export function comparisonCard(item, models) {
   );
   const found = h("div", { id: "compared" });
   const button = h("button", { type: "button", id: "compare" }, "Compare");
-  button.addEventListener("click", async () => {
+  onPress(button, async () => {
     const query = new URLSearchParams(item.request.query);
     query.set("model", choice.value);
     try {

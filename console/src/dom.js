@@ -22,6 +22,19 @@ function filled(element, attributes, children) {
   return element;
 }
 
+/** A button that does one thing at a time. Unlike a disabled one it keeps the focus, for whoever works by keyboard. */
+export function onPress(button, run) {
+  button.addEventListener("click", async () => {
+    if (button.hasAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      await run();
+    } finally {
+      button.removeAttribute("aria-disabled");
+    }
+  });
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** Draw into an SVG at its width in pixels, and again whenever that changes; text keeps its size so. */

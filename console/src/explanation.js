@@ -1,7 +1,7 @@
 // On request: which sounds moved the score. The service silences regions in turn; they are drawn over the spectrogram.
 
 import { parsed, Refusal, request } from "./api.js";
-import { announce, h } from "./dom.js";
+import { announce, h, onPress } from "./dom.js";
 import { modelName } from "./format.js";
 import { ranked, regionInWords } from "./heat.js";
 
@@ -9,8 +9,7 @@ import { ranked, regionInWords } from "./heat.js";
 export function explanation(item, listening) {
   const found = h("div", { class: "explained" });
   const button = h("button", { type: "button", id: "explain" }, "Explain: which sounds moved the score?");
-  button.addEventListener("click", async () => {
-    button.disabled = true;
+  onPress(button, async () => {
     found.replaceChildren(h("p", { role: "status" }, "Silencing each region in turn and scoring what is left …"));
     const query = new URLSearchParams({ model: modelName(item.result.model), channel: item.result.audio.channel });
     try {
@@ -22,8 +21,6 @@ export function explanation(item, listening) {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       found.replaceChildren(h("p", { role: "alert" }, `${error.problem.title} ${error.problem.detail}`));
-    } finally {
-      button.disabled = false;
     }
   });
   return h("div", {}, h("h3", {}, "Explanation"), button, found);

@@ -1,6 +1,6 @@
 // The microphone -> a WAV. Browsers' own recorders compress; a codec between voice and detector would cost accuracy.
 
-import { byId } from "./dom.js";
+import { byId, onPress } from "./dom.js";
 import { encodeWav } from "./wav.js";
 
 const MOST_SECONDS = 60;
@@ -10,12 +10,11 @@ const CONSTRAINTS = { echoCancellation: false, noiseSuppression: false, autoGain
 export function recorder(onClip) {
   const button = byId("record");
   let running = null;
-  button.addEventListener("click", async () => {
+  onPress(button, async () => {
     if (running) {
       running.stop();
       return;
     }
-    button.disabled = true;
     try {
       running = await start(() => {
         const { blob, seconds } = running.result();
@@ -28,8 +27,6 @@ export function recorder(onClip) {
       button.textContent = "Stop and score";
     } catch (error) {
       say(refused(error));
-    } finally {
-      button.disabled = false;
     }
   });
 }

@@ -1,6 +1,6 @@
 // The clips of this page as a table: sorted, filtered, saved; a clip that failed says why in its place.
 
-import { h, save } from "./dom.js";
+import { byId, h, save } from "./dom.js";
 import { toCsv, toJson } from "./exports.js";
 import { named, number } from "./format.js";
 import { SHORT, SYMBOLS } from "./verdict.js";
@@ -129,7 +129,9 @@ export class ClipTable {
     );
     const failed = items.filter(({ problem }) => problem).length;
     this.count.textContent = `${items.length} clips: ${tally.join(", ")}${failed ? `, ${failed} not scored` : ""}. Shown: ${shown.length}.`;
+    const held = this.body.contains(document.activeElement) ? document.activeElement.id : null;
     this.body.replaceChildren(...shown.map((item) => this.#row(item)));
+    if (held) byId(held)?.focus({ preventScroll: true }); // drawn anew, it is another element
   }
 
   #drawHead() {
@@ -164,6 +166,7 @@ export class ClipTable {
           "button",
           {
             type: "button",
+            id: `clip-${item.id}`,
             class: "link",
             "aria-current": chosen ? "true" : null,
             onclick: () => this.#clips.select(item),
