@@ -224,6 +224,21 @@ def test_all_of_it_works_by_keyboard(client: Client, browser: Any) -> None:
         assert watched.text("#announcer").startswith("voice.wav: L")  # said to whoever cannot see it
 
 
+def test_the_models_page_is_left_for_a_dropped_clip_alone(client: Client, browser: Any) -> None:
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        page.click("nav >> text=Models")
+        page.wait_for_selector(".model")
+        page.focus(".skip")
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.activeElement.id") == "main"
+        assert page.is_visible("#models")
+        watched.drop(("voice.wav", CLIP))
+        page.wait_for_selector("#verdict-title", state="visible")
+        assert page.get_attribute("nav >> text=Clips", "aria-current") == "page"
+
+
 def test_the_focus_stays_where_it_was_put(client: Client, browser: Any) -> None:
     with opened(browser, base(client), permissions=["microphone"]) as watched:
         page = watched.page

@@ -38,6 +38,7 @@ function score(items) {
     if (item.state !== "cancelled") clips.select(item);
   };
   clips.addEventListener("changed", look);
+  if (byId("clips").hidden) location.hash = "clips"; // the whole page takes drops, whichever view it shows
   sender.send(items, asked());
 }
 
@@ -139,5 +140,9 @@ async function showView() {
   }
 }
 addEventListener("hashchange", showView);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names a view, and this is no other
+  byId("main").focus();
+});
 showView();
 loadModels();
