@@ -158,6 +158,21 @@ def test_what_is_on_its_way_shows_and_can_be_cancelled(client: Client, browser: 
         verdict(watched)  # what comes after is scored
 
 
+def test_what_is_cleared_on_its_way_does_not_come_back(client: Client, browser: Any) -> None:
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        page.route("**/batch*", lambda route: None)  # never answered
+        watched.drop(("one.wav", CLIP), ("two.wav", CLIP))
+        page.wait_for_selector("#work", state="visible")
+        page.click("#clear")
+        page.wait_for_selector("#work", state="hidden")
+        page.unroute("**/batch*")
+        watched.drop(("three.wav", CLIP), ("four.wav", CLIP))
+        watched.until("document.querySelectorAll('#clips-table .tag').length === 2")
+        assert "three.wav" in (verdict(watched) and watched.text("section.verdict"))
+        assert "one.wav" not in page.content()
+
+
 def test_the_microphone_is_sent_as_a_wav(client: Client, browser: Any) -> None:
     with opened(browser, base(client), permissions=["microphone"]) as watched:
         page = watched.page

@@ -13,7 +13,7 @@ export function mediaTypeOf(name, type) {
   return RAW_TYPES[name.split(".").pop().toLowerCase()] ?? (type || "application/octet-stream");
 }
 
-/** "changed" tells of one clip, "selected" of the one that is looked at. */
+/** "changed" tells of one clip, "selected" of the one that is looked at; "cleared" that all are to go. */
 export class Clips extends EventTarget {
   items = [];
   selected = null;
@@ -50,6 +50,7 @@ export class Clips extends EventTarget {
   }
 
   clear() {
+    this.dispatchEvent(new Event("cleared"));
     this.items = [];
     this.select(null);
     this.dispatchEvent(new CustomEvent("changed", { detail: null }));

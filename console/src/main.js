@@ -19,6 +19,7 @@ const sender = new Sender(clips);
 const view = new ResultView(byId("result"), models);
 new ClipTable(byId("list"), clips);
 workBar(sender);
+clips.addEventListener("cleared", () => sender.cancel());
 
 // Sending
 
