@@ -72,7 +72,9 @@ export function ranked({ times_seconds: times, bands_hz: bands, effects }) {
 
 export function regionInWords({ from, to, low, high, effect, letter }) {
   const kind = effect < 0 ? "spoof" : "bonafide";
-  return `${letter}: ${from.toFixed(2)} to ${to.toFixed(2)} s, ${hertz(low)} to ${hertz(high)} spoke for ${kind}: without it, the score would be ${number(Math.abs(effect))} ${effect < 0 ? "higher" : "lower"}.`;
+  const size = Math.abs(effect);
+  const moved = size < 0.005 ? "less than 0.01" : number(size); // of a long clip, no region weighs much
+  return `${letter}: ${from.toFixed(2)} to ${to.toFixed(2)} s, ${hertz(low)} to ${hertz(high)} spoke for ${kind}: without it, the score would be ${moved} ${effect < 0 ? "higher" : "lower"}.`;
 }
 
 function drawRegions(regions, height, highest, duration, width) {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { how } from "../src/explanation.js";
+import { regionInWords } from "../src/heat.js";
 import { headline, sentences } from "../src/verdict.js";
 import { passages, tiled } from "../src/windows.js";
 
@@ -87,4 +89,15 @@ test("tiles leave no gap and do not overlap", () => {
     [1, 1.5],
   ]);
   assert.deepEqual(edges(at([0.25], 1)), [[0.25, 1.25]]);
+});
+
+test("an explanation says of which part of a clip it is", () => {
+  const regions = { channel: 0, times_seconds: [131, 141, 151], attenuation_db: 30, windows_scored: 320, milliseconds: 1500 };
+  assert.match(how(regions, 540), /^Channel 0, 2:11\.0 to 2:31\.0 of 9:00\.0: .* \(320 windows, 1\.5 s\)\.$/);
+});
+
+test("a region that hardly moved the score is not said to move it by nothing", () => {
+  const region = { from: 19, to: 19.5, low: 1100, high: 1800, letter: "A" };
+  assert.match(regionInWords({ ...region, effect: -0.0033 }), /would be less than 0\.01 higher\.$/);
+  assert.match(regionInWords({ ...region, effect: 0.0322 }), /would be 0\.03 lower\.$/);
 });
