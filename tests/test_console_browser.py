@@ -94,6 +94,10 @@ def test_a_dropped_clip_is_explained(client: Client, browser: Any, tmp_path: Pat
         assert re.match(r"A: \d\.\d\d to \d\.\d\d s, .*Hz spoke for (spoof|bonafide)", watched.text(".regions li"))
         assert watched.violations() == []
 
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as on plain http
+        page.click("text=Copy")
+        assert page.evaluate("getSelection().toString()") == watched.text("#curl")
+
         (tmp_path / "voice.wav").write_bytes(CLIP)
         assert shutil.which("curl")
         again = subprocess.run(watched.text("#curl"), shell=True, cwd=tmp_path, capture_output=True, check=True)  # noqa: S602
@@ -128,6 +132,10 @@ def test_a_batch_of_twenty_is_a_table(client: Client, browser: Any) -> None:
         scores = [float(row["score"]) for row in table if row["score"]]
         assert scores == sorted(scores)
         assert len(table) == 20
+        page.click("#clips-table thead >> text=Score")
+        table = list(csv.DictReader(io.StringIO(saved(watched, "#save-csv"), newline="")))
+        assert [float(row["score"]) for row in table if row["score"]] == scores[::-1]
+        assert not table[-1]["score"]  # what has none is last in either order
         assert [row["problem"] for row in table if row["name"] == "'=notes.txt"] == ["unsupported_format"]
 
         page.select_option("#filter-kind", "inconclusive")

@@ -9,17 +9,23 @@ export function commandCard(item) {
   const base = document.baseURI.replace(/#.*$/, "");
   const command = curlFor(item.request, base, { withKey: hasKey() });
   const copy = h("button", { type: "button", class: "small" }, "Copy");
+  const code = h("code", { id: "curl" }, command);
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(command);
-    copy.textContent = "Copied";
-    announce("Copied.");
+    try {
+      await navigator.clipboard.writeText(command);
+      copy.textContent = "Copied";
+      announce("Copied.");
+    } catch {
+      getSelection().selectAllChildren(code); // on plain http, a browser gives no clipboard
+      announce("The browser copies nothing here. The command is selected: copy it by keyboard.");
+    }
   });
   const recorded = item.source === "microphone";
   return h(
     "section",
     { class: "card", "aria-labelledby": "command-title" },
     h("h2", { id: "command-title" }, "This request, from a shell"),
-    h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, h("code", { id: "curl" }, command)),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "Command" }, code),
     h(
       "p",
       { class: "row" },

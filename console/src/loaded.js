@@ -28,7 +28,12 @@ export class Models extends EventTarget {
   /** A model's manifest and card. */
   async detail(model) {
     model.detail ??= getJson(`models/${model.family}/versions/${model.version}`);
-    return model.detail;
+    try {
+      return await model.detail;
+    } catch (error) {
+      model.detail = undefined; // asked for again the next time
+      throw error;
+    }
   }
 
   /** When its verdicts are inconclusive, kept with the model; null where it cannot be had. */
@@ -36,7 +41,6 @@ export class Models extends EventTarget {
     try {
       model.policy = (await this.detail(model)).manifest.output.policy;
     } catch {
-      model.detail = undefined;
       model.policy = null;
     }
     return model.policy;

@@ -34,7 +34,7 @@ function section(model, models) {
   const card = h("div", { class: "prose" });
   const details = h("details", { class: "model-card" }, h("summary", {}, `The card of ${name}`), card);
   details.addEventListener("toggle", async () => {
-    if (!details.open || card.childElementCount > 0) return;
+    if (!details.open || card.querySelector(":not([role=alert])")) return;
     try {
       card.innerHTML = prose((await models.detail(model)).card);
       for (const [place, wide] of card.querySelectorAll("table").entries()) {
@@ -48,7 +48,7 @@ function section(model, models) {
         scroll.append(wide);
       }
     } catch (error) {
-      card.replaceChildren(h("p", {}, error.problem?.detail ?? error.message));
+      card.replaceChildren(h("p", { role: "alert" }, error.problem?.detail ?? error.message));
     }
   });
   return h(

@@ -11,29 +11,29 @@ const lowest = ({ segments }) => Math.min(...segments.map(({ score }) => score))
 // title, what it is sorted by (text or number), what it shows
 const COLUMNS = [
   { title: "Clip", by: (item) => item.name.toLowerCase() },
-  { title: "Verdict", by: (item) => item.result?.verdict ?? "~" },
-  { title: "Score", by: (item) => item.result?.score ?? Infinity, show: ({ score }) => number(score) },
+  { title: "Verdict", by: (item) => item.result?.verdict ?? null },
+  { title: "Score", by: (item) => item.result?.score ?? null, show: ({ score }) => number(score) },
   {
     title: "Lowest window",
-    by: (item) => (item.result ? lowest(item.result) : Infinity),
+    by: (item) => (item.result ? lowest(item.result) : null),
     show: (result) => number(lowest(result)),
     less: true,
   },
   {
     title: "Speech, s",
-    by: (item) => item.result?.audio.speech_seconds ?? Infinity,
+    by: (item) => item.result?.audio.speech_seconds ?? null,
     show: ({ audio }) => number(audio.speech_seconds),
     less: true,
   },
   {
     title: "Length, s",
-    by: (item) => item.result?.audio.duration_seconds ?? Infinity,
+    by: (item) => item.result?.audio.duration_seconds ?? null,
     show: ({ audio }) => number(audio.duration_seconds),
     less: true,
   },
   {
     title: "Class",
-    by: (item) => item.result?.audio.channel_class ?? "~",
+    by: (item) => item.result?.audio.channel_class ?? null,
     show: ({ audio }) => audio.channel_class,
     less: true,
   },
@@ -117,7 +117,11 @@ export class ClipTable {
     const { column, down } = this.#sort;
     if (!column) return items;
     const order = (one, other) => (one < other ? -1 : Number(one > other));
-    return items.sort((one, other) => (down ? -1 : 1) * order(column.by(one), column.by(other)));
+    const unknown = (item) => column.by(item) === null; // last, in either order
+    return items.sort(
+      (one, other) =>
+        unknown(one) - unknown(other) || (down ? -1 : 1) * order(column.by(one), column.by(other)),
+    );
   }
 
   draw() {
