@@ -11,6 +11,7 @@ from model_store.manifest import DetCurve
 from model_store.signatures import TrustedKeys, make
 from model_store.store import Store, verify
 from tests.made_store import CONFIG, make_corpus
+from training import train
 from training.__main__ import COMMANDS, main
 from training.score import as_telephone, score_corpus
 from training.trials import read_trials
@@ -23,8 +24,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_corpus(root / "made")
     (root / "config.json").write_text(CONFIG.model_dump_json())
     (root / "limits.md").write_text("It knows nothing.\n")
-    train = ["train", "--corpus", str(root / "made"), "--config", str(root / "config.json"), "--set", "fit.epochs=1"]
-    assert main([*train, "--out", str(root / "run")]) == 0
+    learn = ["train", "--corpus", str(root / "made"), "--config", str(root / "config.json"), "--set", "fit.epochs=1"]
+    assert main([*learn, "--out", str(root / "run")]) == 0
     publish = ["publish", "--run", str(root / "run"), "--store", str(root / "store"), "--licence", "made=none needed"]
     make(root / "key")
     publish += ["--limits", str(root / "limits.md"), "--no-gate", "nobody will rely on it", "--sign", str(root / "key")]
@@ -129,6 +130,24 @@ def test_what_does_not_pass_the_gate_is_published_only_with_a_reason(
     folder = Store(made / "store").resolve(family)
     assert verify(folder).metrics["gate"] == judged | {"waiver": "a test of it"}
     assert "published all the same: a test of it" in (folder / "card.md").read_text()
+
+
+def test_a_run_goes_on_from_what_it_began_with(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = made / "run"
+    before = {name: (run / name).read_bytes() for name in ("config.json", "corpora.json", "model.keras")}
+    command = ["train", "--config", str(made / "config.json"), "--set", "fit.epochs=1", "--out", str(run)]
+    make_corpus(tmp_path / "other")
+    assert main([*command, "--corpus", str(made / "made"), "--corpus", str(tmp_path / "other")]) == 1
+    assert "with the corpora that it began with. Received: others than" in capsys.readouterr().err
+    assert main([*command, "--corpus", str(tmp_path / "other"), "--set", "fit.seed=5"]) == 1
+    assert "with the configuration that it began with. Received: another" in capsys.readouterr().err
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_what_has_learned_nothing_may_begin_with_other_corpora(made: Path, tmp_path: Path) -> None:
+    for count in (1, 2):
+        train.claim(tmp_path, CONFIG, [made / "made"] * count)
+    assert len(json.loads((tmp_path / "corpora.json").read_text())) == 2
 
 
 def test_input_at_fault_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ def fit(
         The folder holds a run of another configuration, there is nothing of a class to learn from, or a teacher hears
         windows of another length or rate.
     """
-    _claim(run, config)
+    claim_config(run, config)
     teaching = [_teacher(teacher, config) for teacher in teachers]
     keras.utils.set_random_seed(config.fit.seed)
     train, dev = (
@@ -187,7 +187,8 @@ def per_branch(config: Config) -> Callable[[keras.KerasTensor, keras.KerasTensor
     return per_branch
 
 
-def _claim(run: Path, config: Config) -> None:
+def claim_config(run: Path, config: Config) -> None:
+    """Record a run's configuration, or raise a ValueError where the folder holds a run of another one."""
     run.mkdir(parents=True, exist_ok=True)
     path = run / "config.json"
     text = config.model_dump_json(indent=1)

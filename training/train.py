@@ -3,15 +3,17 @@
 import argparse
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from model_store.cores import available_cores
 from training import config
 from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
-from training.fit import LEARNER_FILE, MODEL_FILE, fit
+from training.fit import LEARNER_FILE, MODEL_FILE, claim_config, fit
 from training.folds import POOLED_FILE
 
 CORPORA_FILE = "corpora.json"
@@ -39,24 +41,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a run whose model says of each window that is spoken what it is; repeat it for the mean of several",
     )
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run goes on")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the run's folder; an interrupted run goes on, from the same corpora"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     chosen = config.load(args.config, args.set)
     leave_a_core_to_the_loader()
-    args.out.mkdir(parents=True, exist_ok=True)
-    corpora = [
-        {"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in args.corpus
-    ]
-    (args.out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     start = _sha256(args.start / LEARNER_FILE) if args.start is not None else None
     teachers = tuple(_sha256(teacher / MODEL_FILE) for teacher in args.teacher)
     chosen = chosen.model_copy(update={"start": start, "teachers": teachers})
+    claim(args.out, chosen, args.corpus)
     model = fit(chosen, args.corpus, args.out, start=args.start, teachers=args.teacher)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
+
+
+def claim(run: Path, chosen: config.Config, corpora: Sequence[Path]) -> None:
+    """Record what a run is made from, wherever its corpora lie.
+
+    Raises
+    ------
+    ValueError
+        The folder holds a run of another configuration, or one that has learned from other corpora.
+    """
+    own = [{"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in corpora]
+    claim_config(run, chosen)
+    path = run / CORPORA_FILE
+    learned = any((run / name).exists() for name in (LEARNER_FILE, MODEL_FILE))
+    if learned and path.exists() and _nowhere(json.loads(path.read_text())) != _nowhere(own):
+        raise ValueError(f"A run goes on with the corpora that it began with. Received: others than {path} has.")
+    path.write_text(json.dumps(own, indent=1))
+
+
+def _nowhere(corpora: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in corpus.items() if key != "path"} for corpus in corpora]
 
 
 def _sha256(path: Path) -> str:
