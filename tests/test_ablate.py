@@ -39,6 +39,24 @@ def test_every_row_is_trained_with_every_seed_and_none_twice(tmp_path: Path, mon
     assert sorted((fit["seed"], fit["mask"]) for fit in configs) == [(0, 0.0), (0, 0.3), (1, 0.0), (1, 0.3)]
     monkeypatch.setattr(ablate, "fit", lambda *_: pytest.fail("trained again"))
     assert ablate.run(args) == 0
+    plan.write_text(json.dumps({"base": BASE, "rows": [{"name": "other", "set": {"fit.mask": 0.5}}]}))
+    with pytest.raises(ValueError, match="the configuration that it began with"):
+        ablate.run(args)
+    assert json.loads((tmp_path / "out" / "ablation.json").read_text()) == figures
+
+
+def test_no_row_is_another_s_and_no_corpus_either(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Rows have names of their own. Received: plain, plain"):
+        Plan(base=BASE, rows=[Row(name="plain"), Row(name="plain", set={"fit.mask": 0.2})])
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"base": BASE, "rows": [{"name": "plain"}]}))
+    corpora = [make_corpus(tmp_path / "one" / "LA"), make_corpus(tmp_path / "two" / "LA")]
+    args = argparse.Namespace(plan=plan, corpus=corpora, copies=[], seeds=1, out=tmp_path / "out")
+    assert ablate.run(args) == 0
+    figures = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert {name.split()[0] for name in figures["plain"][0]} == {"one", "two"}
+    with pytest.raises(ValueError, match="--seeds is 1 or more"):
+        ablate.run(argparse.Namespace(**vars(args) | {"seeds": 0}))
 
 
 def test_the_table_has_means_and_extremes() -> None:

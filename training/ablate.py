@@ -13,13 +13,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training import channels, dataset
 from training.config import Config, override
-from training.corpus import protocol_path
+from training.corpus import corpus_name, protocol_path
 from training.fit import clip_logits, fit
 from training.metrics import equal_error_rate
+from training.train import claim
 from training.trials import Scores
 
 CHANNELS = ("original", "telephone")
@@ -43,6 +44,14 @@ class Plan(BaseModel):
     base: dict[str, Any]
     rows: list[Row] = Field(min_length=1)
 
+    @field_validator("rows")
+    @classmethod
+    def _have_names_of_their_own(cls, rows: list[Row]) -> list[Row]:
+        names = [row.name for row in rows]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Rows have names of their own. Received: {', '.join(names)}.")
+        return rows
+
     def config(self, row: Row, *, seed: int) -> Config:
         """The configuration of a row's run."""
         data = json.loads(json.dumps(self.base))
@@ -59,20 +68,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copies", type=Path, action="append", default=[], help="a corpus of copies, for rows with them"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1 (default: 3)")
-    parser.add_argument("--out", type=Path, required=True, help="runs and the table; goes on where it was interrupted")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="runs and the table; goes on where it was interrupted, with the same rows in the same places",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train whatever is missing, and write ``ablation.json`` and ``ablation.md`` after each run."""
+    """Train whatever is missing, and write ``ablation.json`` and ``ablation.md`` after each run.
+
+    Raises
+    ------
+    ValueError
+        No seed, two rows of one name, or `--out` holds runs of other rows or corpora.
+    """
+    if args.seeds < 1:
+        raise ValueError(f"--seeds is 1 or more. Received: {args.seeds}.")
     plan = Plan.model_validate_json(args.plan.read_text(encoding="utf-8"))
     figures: dict[str, list[dict[str, float]]] = {row.name: [] for row in plan.rows}
     for seed in range(args.seeds):
         for number, row in enumerate(plan.rows):
             folder = args.out / f"{number:02}-{seed}"
             found = folder / "errors.json"
+            config = plan.config(row, seed=seed)
+            corpora = [*args.corpus, *(args.copies if row.copies else [])]
+            claim(folder, config, corpora)
             if not found.exists():
-                config = plan.config(row, seed=seed)
-                model = fit(config, [*args.corpus, *(args.copies if row.copies else [])], folder)
+                model = fit(config, corpora, folder)
                 found.write_text(json.dumps(errors(model, config, args.corpus), indent=1))
             figures[row.name].append(json.loads(found.read_text()))
             (args.out / "ablation.json").write_text(json.dumps(figures, indent=1))
@@ -96,7 +120,7 @@ def errors(path: Path, config: Config, corpora: Sequence[Path]) -> dict[str, flo
                 through = [_through(recording, channel, config) for recording in recordings]
                 logits = clip_logits(by_window, through, config)[:, 0]
                 rate = equal_error_rate(Scores(bonafide=logits[bonafide], spoof=logits[~bonafide])).rate
-                found[f"{corpus.resolve().name} {partition} {channel}"] = 100 * rate
+                found[f"{corpus_name(corpus)} {partition} {channel}"] = 100 * rate
     return found
 
 
