@@ -56,6 +56,15 @@ def test_the_speakers_of_a_source_stay_together_unless_they_are_much_of_a_fold()
         assert len({moved[u.id] for u in bonafide if u.speaker == "S26"}) == 1
 
 
+def test_no_corpus_takes_the_place_of_another_of_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (make_corpus(tmp_path / folder / "LA", partitions=("train",)) for folder in ("a/own", "b/own"))
+    for option in ("--corpus", "--copies"):
+        command = ["folds", "--corpus", str(one), option, str(other), "--folds", "2", "--out", str(tmp_path / "folds")]
+        assert main(command) == 1
+        assert "have different names. Received: own, own." in capsys.readouterr().err
+        assert not (tmp_path / "folds").exists()
+
+
 def test_several_corpora_are_dealt_out_as_one(tmp_path: Path) -> None:
     """Each has its part of every fold; one without dev is pooled from train alone."""
     first = make_corpus(tmp_path / "first", partitions=("train", "dev"), attacks=("A01", "A02"))

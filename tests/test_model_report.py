@@ -284,7 +284,7 @@ def test_input_at_fault_is_a_sentence(store: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "text.json").write_text("nothing")
     for extra, said in (
         ([*here, "--channels", "pigeon"], "A channel is one of"),
-        ([*here, *here], "Corpora of a report have different names. Received: made, made."),
+        ([*here, *here], "Corpora that are taken together have different names. Received: made, made."),
         ([*here, "--audit", str(tmp_path / "list.json")], "A file of figures is a JSON object"),
         ([*here, "--partial", str(tmp_path / "text.json")], "A file of figures is JSON"),
     ):

@@ -145,9 +145,20 @@ def test_a_run_goes_on_from_what_it_began_with(made: Path, tmp_path: Path, capsy
 
 
 def test_what_has_learned_nothing_may_begin_with_other_corpora(made: Path, tmp_path: Path) -> None:
+    corpora = [made / "made", make_corpus(tmp_path / "other")]
     for count in (1, 2):
-        train.claim(tmp_path, CONFIG, [made / "made"] * count)
+        train.claim(tmp_path, CONFIG, corpora[:count])
     assert len(json.loads((tmp_path / "corpora.json").read_text())) == 2
+
+
+def test_corpora_that_are_learned_from_together_have_different_names(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_corpus(tmp_path / "made" / "LA")
+    command = ["train", "--corpus", str(made / "made"), "--corpus", str(other), "--out", str(tmp_path / "run")]
+    assert main(command) == 1
+    assert "have different names. Received: made, made." in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_input_at_fault_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,14 @@ def corpus_name(root: Path) -> str:
     return folder.parent.name if folder.name == "LA" else folder.name
 
 
+def corpus_names(roots: Iterable[Path]) -> list[str]:
+    """What corpora that are taken together are called, each by a name of its own, or a CorpusError."""
+    names = [corpus_name(root) for root in roots]
+    if len(set(names)) < len(names):
+        raise CorpusError(f"Corpora that are taken together have different names. Received: {', '.join(names)}.")
+    return names
+
+
 def protocol_path(root: Path, partition: Partition) -> Path:
     """Where the protocol of `partition` lies below `root`, which is the ``LA`` folder or the one around it."""
     for folder in (root, root / "LA"):

@@ -26,6 +26,7 @@ from training.corpus import (
     Partition,
     Utterance,
     corpus_name,
+    corpus_names,
     protocol_path,
     protocol_sha256,
     read_partition,
@@ -116,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"There are 2 folds or more. Received: {args.folds}.")
     if args.out.exists() and any(args.out.iterdir()):
         raise ValueError(f"Folds are written to an empty folder. Received: {args.out}.")
+    corpus_names([*args.corpus, *args.copies])
     of_corpus = {root: _learnable(root) for root in args.corpus}
     everything = [u for partitions in of_corpus.values() for pool in partitions.values() for u in pool]
     twice = [name for name, count in Counter(u.id for u in everything).items() if count > 1]

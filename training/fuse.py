@@ -15,7 +15,7 @@ import numpy as np
 
 from training import dataset
 from training.config import Config
-from training.corpus import attacks, read_partition
+from training.corpus import attacks, corpus_names, read_partition
 from training.fit import LEARNER_FILE, MODEL_FILE, averaged, clip_logits, read_history, read_learner
 from training.fold import fold
 from training.fusion import weigh
@@ -58,6 +58,7 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: 
 
     corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
     roots = [Path(c["path"]) for c in corpora]
+    corpus_names(roots)
     dev = dataset.load(roots, "dev", sample_rate=fused.input.sample_rate)
     logits = clip_logits(make_logits(fused, branches), dev, fused)
     utterances = [r.utterance for r in dev]

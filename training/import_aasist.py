@@ -21,7 +21,7 @@ from training.aasist import AASIST, AASIST_L, SAMPLE_RATE, SINC, WINDOW_SAMPLES,
 from training.card import card
 from training.checkpoint import Tensors, read_checkpoint
 from training.config import Config, InputConfig
-from training.corpus import corpus_name, protocol_sha256
+from training.corpus import corpus_names, protocol_sha256
 from training.draft import TrainedOn, draft_manifest
 from training.output import Judged, figures_of, fit_output, hear
 from training.state_dict import CheckpointError
@@ -69,7 +69,10 @@ def import_aasist(checkpoint: Path, store: Path, *, corpora: Sequence[Path] = ()
         name=family,
         input=InputConfig(window_seconds=WINDOW_SAMPLES / SAMPLE_RATE, hop_seconds=WINDOW_SAMPLES / 2 / SAMPLE_RATE),
     )
-    calibrated_on = [TrainedOn(corpus_name(path), path, {"dev": protocol_sha256(path, "dev")}) for path in corpora]
+    calibrated_on = [
+        TrainedOn(name, path, {"dev": protocol_sha256(path, "dev")})
+        for name, path in zip(corpus_names(corpora), corpora, strict=True)
+    ]
     licences = {corpus.name: "for the calibration alone; licence not stated" for corpus in calibrated_on}
     draft = draft_manifest(config, calibrated_on, licences)
     draft = draft.model_copy(

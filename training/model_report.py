@@ -20,7 +20,7 @@ from model_store.manifest import MODEL_FILE, Manifest
 from model_store.store import DEFAULT_ROOT, Store
 from training import ablate, channels, evaluation_plots, json_tables, model_facts, model_report_plots, plots
 from training.channel_scores import Heard, hear
-from training.corpus import CorpusError, Partition, corpus_name, protocol_path, read_partition
+from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_partition
 from training.kinds import read_provenance
 from training.partition_figures import IN_DETAIL, partition_figures
 from training.report import render
@@ -67,9 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the report to `--out`."""
     for name in args.channels:
         channels.named(name)
-    names_of_corpora = [corpus_name(corpus) for corpus in args.corpus]
-    if len(set(names_of_corpora)) < len(names_of_corpora):
-        raise ValueError(f"Corpora of a report have different names. Received: {', '.join(names_of_corpora)}.")
+    corpus_names(args.corpus)
     attached = {name: _tables(getattr(args, name)) for name in ("audit", "partial")}
     ablation = None if args.ablation is None else _ablation(args.ablation)
     weaknesses = None if args.weaknesses is None else args.weaknesses.read_text(encoding="utf-8").strip()

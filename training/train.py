@@ -12,7 +12,7 @@ import keras
 
 from model_store.cores import available_cores
 from training import config
-from training.corpus import PARTITIONS, corpus_name, protocol_path, protocol_sha256
+from training.corpus import PARTITIONS, corpus_names, protocol_path, protocol_sha256
 from training.fit import LEARNER_FILE, MODEL_FILE, claim_config, fit
 from training.folds import POOLED_FILE
 
@@ -64,10 +64,15 @@ def claim(run: Path, chosen: config.Config, corpora: Sequence[Path]) -> None:
 
     Raises
     ------
+    CorpusError
+        Two corpora have one name.
     ValueError
         The folder holds a run of another configuration, or one that has learned from other corpora.
     """
-    own = [{"name": corpus_name(path), "path": str(path.resolve()), "protocols": _protocols(path)} for path in corpora]
+    own = [
+        {"name": name, "path": str(path.resolve()), "protocols": _protocols(path)}
+        for name, path in zip(corpus_names(corpora), corpora, strict=True)
+    ]
     claim_config(run, chosen)
     path = run / CORPORA_FILE
     learned = any((run / name).exists() for name in (LEARNER_FILE, MODEL_FILE))
