@@ -161,6 +161,40 @@ def test_corpora_that_are_learned_from_together_have_different_names(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "--out", "OUT"],
+        ["synthesise", "--methods", "lpc", "--copies", "1", "--out", "OUT"],
+        ["score", "--store", "STORE", "--model", "simple_cnn", "--partition", "train", "--out", "OUT"],
+        [
+            "score",
+            "--store",
+            "STORE",
+            "--model",
+            "simple_cnn",
+            "--partition",
+            "train",
+            "--channel",
+            "gsm",
+            "--out",
+            "OUT",
+        ],
+        ["audit", "--store", "STORE", "--model", "simple_cnn", "--partition", "train", "--out", "OUT"],
+        ["partial", "make", "--partition", "train", "--out", "OUT"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_a_clip_that_cannot_be_decoded_is_named(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    broken = make_corpus(tmp_path / "broken") / "ASVspoof2019_LA_train" / "flac" / "train4.flac"
+    broken.write_bytes(broken.read_bytes()[:3000])
+    paths = {"OUT": str(tmp_path / "out"), "STORE": str(made / "store")}
+    assert main([*(paths.get(word, word) for word in command), "--corpus", str(tmp_path / "broken")]) == 1
+    assert f"{broken}: A clip must be whole enough to decode. Received: 3,000 bytes" in capsys.readouterr().err
+
+
 def test_input_at_fault_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--corpus", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err

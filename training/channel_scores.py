@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from model_store import audio
 from model_store.detector import Detector, Prepared
-from training.corpus import Utterance
+from training.corpus import Utterance, clip_named
 from training.score import ahead, file_of, prepare
 from training.trials import Trial
 
@@ -46,7 +46,8 @@ def hear(detector: Detector, utterances: Sequence[Utterance], names: Sequence[st
 
     def make(utterance: Utterance) -> tuple[ClipFacts, list[Prepared]]:
         path = file_of(utterance)
-        clip = audio.decode(path, sample_rate=rate, channel=0)
+        with clip_named(path):
+            clip = audio.decode(path, sample_rate=rate, channel=0)
         through = [prepare(detector, path, channel=name, clip=clip) for name in names]
         return ClipFacts(clip.sample_rate, clip.duration_seconds), through
 

@@ -16,10 +16,13 @@ speech", Computer Speech & Language 64 (2020).
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
+
+from model_store.errors import AudioError
 
 Partition = Literal["train", "dev", "eval"]
 Key = Literal["bonafide", "spoof"]
@@ -118,6 +121,15 @@ def read_partition(root: Path, partition: Partition) -> list[Utterance]:
             f"{protocol.name} names are not in {folder}, the first {missing[0]}.flac."
         )
     return [replace(u, path=folder / f"{u.id}.flac") for u in utterances]
+
+
+@contextmanager
+def clip_named(path: Path) -> Iterator[None]:
+    """Let a clip that cannot be decoded be a CorpusError that says which file it is."""
+    try:
+        yield
+    except AudioError as error:
+        raise CorpusError(f"{path}: {error}") from error
 
 
 def write_protocol(path: Path, utterances: Iterable[Utterance]) -> None:

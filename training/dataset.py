@@ -21,7 +21,7 @@ from model_store.cores import available_cores
 from training import non_speech
 from training.augment import augment
 from training.config import Config
-from training.corpus import Partition, Utterance, protocol_path, read_partition
+from training.corpus import Partition, Utterance, clip_named, protocol_path, read_partition
 from training.sampling import Sampler
 
 Waveform = npt.NDArray[np.float32]
@@ -61,11 +61,9 @@ def load(corpora: Sequence[Path], partition: Partition, *, sample_rate: int) -> 
     Raises
     ------
     CorpusError
-        As `corpus.read_partition`.
+        As `corpus.read_partition`; and for a file that cannot be scored, which cannot be learned from either.
     ValueError
         None of the corpora has the partition.
-    model_store.errors.AudioError
-        A file that cannot be scored cannot be learned from either.
     """
     roots = [root for root in corpora if protocol_path(root, partition).exists()]
     if not roots:
@@ -154,7 +152,9 @@ def cut(recording: Recording, config: Config) -> npt.NDArray[np.float32]:
 def _decode(utterance: Utterance, *, sample_rate: int) -> npt.NDArray[np.int16]:
     if utterance.path is None:
         raise ValueError(f"An utterance to decode has a file. Received: {utterance.id}, read from a protocol alone.")
-    waveform, _ = windows.trim(audio.decode(utterance.path, sample_rate=sample_rate, channel=0).waveforms[0])
+    with clip_named(utterance.path):
+        clip = audio.decode(utterance.path, sample_rate=sample_rate, channel=0)
+    waveform, _ = windows.trim(clip.waveforms[0])
     return _as_int16(waveform)
 
 

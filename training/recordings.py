@@ -9,7 +9,7 @@ import numpy as np
 
 from model_store import audio
 from model_store.detector import Waveform
-from training.corpus import Utterance
+from training.corpus import Utterance, clip_named
 from training.features import decode_as_is
 
 
@@ -43,9 +43,10 @@ def decode(utterances: Sequence[Utterance], *, sample_rate: int | None) -> list[
     def one(utterance: Utterance) -> Recording:
         if utterance.path is None:
             raise ValueError(f"An utterance to decode has a file. Received: {utterance.id}, of a protocol alone.")
-        if sample_rate is None:
-            return Recording(utterance, *decode_as_is(utterance.path))
-        clip = audio.decode(utterance.path, sample_rate=sample_rate, channel=0)
+        with clip_named(utterance.path):
+            if sample_rate is None:
+                return Recording(utterance, *decode_as_is(utterance.path))
+            clip = audio.decode(utterance.path, sample_rate=sample_rate, channel=0)
         return Recording(utterance, clip.waveforms[0], clip.sample_rate)
 
     with ThreadPoolExecutor() as pool:

@@ -15,7 +15,7 @@ from model_store import audio
 from model_store.detector import Detector, Prepared
 from model_store.store import DEFAULT_ROOT, Store
 from training import channels
-from training.corpus import PARTITIONS, Partition, Utterance, read_partition
+from training.corpus import PARTITIONS, Partition, Utterance, clip_named, read_partition
 from training.trials import Trial, write_trials
 
 _AT_A_TIME = 32
@@ -102,8 +102,9 @@ def prepare(detector: Detector, path: Path, *, channel: str, clip: audio.Clip | 
     sample_rate = detector.manifest.input.sample_rate
     through = channels.named("original" if channel == "telephone" else channel)
     if clip is None or channel == "telephone":
-        source = as_telephone(path) if channel == "telephone" else path
-        clip = audio.decode(source, sample_rate=sample_rate, channel=0)
+        with clip_named(path):
+            source = as_telephone(path) if channel == "telephone" else path
+            clip = audio.decode(source, sample_rate=sample_rate, channel=0)
     return detector.prepare(
         through.apply(clip.waveforms[0], sample_rate=sample_rate),
         coded=clip.coded or through.coded,

@@ -19,10 +19,19 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 from tqdm import tqdm
 
-from training.corpus import CorpusError, Utterance, protocol_path, protocol_sha256, read_partition, write_protocol
+from training.corpus import (
+    CorpusError,
+    Utterance,
+    clip_named,
+    protocol_path,
+    protocol_sha256,
+    read_partition,
+    write_protocol,
+)
 from training.features import decode_as_is
 from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
@@ -164,14 +173,14 @@ def _train(out: Path, originals: Sequence[Utterance], name: str, *, steps: int, 
     from training.vocoders import neural_fit  # noqa: PLC0415 (imports Keras)
 
     drawn = np.random.default_rng(seed).permutation(len(originals))[:_MOST_CLIPS]
-    decoded = (decode_as_is(path) for index in drawn if (path := originals[index].path))
+    decoded = (_decode(path) for index in drawn if (path := originals[index].path))
     clips = [resample(waveform, rate, WORKING_RATE) for waveform, rate in decoded]
     neural_fit.fit(clips, NEURAL[name], _vocoder(out, name), sample_rate=WORKING_RATE, steps=steps, seed=seed)
 
 
 def _write(out: Path, task: Task, *, seed: int) -> None:
     utterance, original, name = task
-    waveform, sample_rate = decode_as_is(original)
+    waveform, sample_rate = _decode(original)
     rng = np.random.default_rng((seed, zlib.crc32(utterance.id.encode())))
     try:
         samples = copy(waveform, _method(out, name), sample_rate=sample_rate, rng=rng)
@@ -181,6 +190,11 @@ def _write(out: Path, task: Task, *, seed: int) -> None:
     temporary = path.with_name(f"new-{path.name}")
     soundfile.write(temporary, samples, sample_rate, format="FLAC", subtype="PCM_16")
     temporary.replace(path)
+
+
+def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    with clip_named(path):
+        return decode_as_is(path)
 
 
 def _method(out: Path, name: str) -> Method:
