@@ -16,11 +16,25 @@ def test_a_file_says_what_differs_and_an_override_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["fit.epoch=3", "fit.epochs=many", "fit.pairs=2", "novelty=1", "branches.main.front_end.around=[9,4]"]
+    "override",
+    [
+        *("fit.epoch=3", "fit.epochs=many", "fit.pairs=2", "novelty=1", "branches.main.front_end.around=[9,4]"),
+        *("fit.epochs=0", "fit.learning_rate=NaN", "fit.seed=-1", "augment.speed=5", "input.window_seconds=0"),
+        *("input.hop_seconds=-1", "branches.main.front_end.bands=0", "name=My Model", "name=../x", "name.first=x"),
+    ],
 )
-def test_what_does_not_exist_or_fit_is_refused(override: str) -> None:
-    with pytest.raises(ValueError, match=override.partition("=")[0].rpartition(".")[2]):
-        config.load(None, [override])
+def test_what_does_not_exist_or_fit_is_refused(tmp_path: Path, override: str) -> None:
+    (tmp_path / "config.json").write_text('{"name": "mine"}')
+    with pytest.raises(ValueError, match=rf"Received: {override.partition('=')[0]}") as told:
+        config.load(tmp_path / "config.json", [override])
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is JSON. Received: .*config.json: "), ("[]", "which is a list")])
+def test_a_file_is_a_json_object(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        config.load(tmp_path / "config.json")
 
 
 def test_an_override_reads_key_equals_value() -> None:

@@ -6,25 +6,36 @@ A file gives what differs from the defaults, as JSON (``--config``); ``--set fit
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
-from model_store.manifest import Pooling
+from model_store.manifest import FamilyName, Pooling
 from training.channels import TRAINING_CODECS, named
 from training.rawboost import Kind
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputConfig(_Part):
     """What the model hears."""
 
-    sample_rate: int = Field(default=16_000, description="Hz")
-    window_seconds: float = 2.0
-    hop_seconds: float = 2.0
+    sample_rate: PositiveInt = Field(default=16_000, description="Hz")
+    window_seconds: PositiveFloat = 2.0
+    hop_seconds: PositiveFloat = 2.0
 
     @property
     def window_samples(self) -> int:
@@ -39,12 +50,12 @@ class FrontEndConfig(_Part):
     """How a branch looks at it: a short-time spectrum, in bands, in nats."""
 
     kind: str = Field(default="log_mel", description="one of training/front_ends.py")
-    bands: int = 80
-    coefficients: int = Field(default=20, description="of lfcc")
+    bands: PositiveInt = 80
+    coefficients: PositiveInt = Field(default=20, description="of lfcc")
     lags: tuple[PositiveInt, ...] = Field(default=(1, 2, 3, 4, 6, 8), min_length=1, description="of correlation: bins")
-    frame_seconds: float = 0.025
-    step_seconds: float = 0.010
-    fft_samples: int = 512
+    frame_seconds: PositiveFloat = 0.025
+    step_seconds: PositiveFloat = 0.010
+    fft_samples: PositiveInt = 512
     min_hz: float = 20.0
     max_hz: float = 7_800.0
     normalise: Literal["clip", "band", "local"] = Field(
@@ -84,22 +95,22 @@ class BranchConfig(_Part):
 class AugmentConfig(_Part):
     """Probabilities of each change to a training window, drawn alike for both classes; in the order they are made."""
 
-    speed: float = Field(default=0.0, description="played up to 10 % slower or faster, the pitch with it")
-    reverb: float = Field(default=0.0, description="a small room: 0.1 to 0.5 s of reverberation, 0 to 20 dB down")
-    filter: float = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
-    noise: float = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
-    rawboost: float = Field(default=0.0, description="RawBoost's noise, of the kind below")
+    speed: Probability = Field(default=0.0, description="played up to 10 % slower or faster, the pitch with it")
+    reverb: Probability = Field(default=0.0, description="a small room: 0.1 to 0.5 s of reverberation, 0 to 20 dB down")
+    filter: Probability = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
+    noise: Probability = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
+    rawboost: Probability = Field(default=0.0, description="RawBoost's noise, of the kind below")
     rawboost_kind: Kind = Field(default="1+2", description="kinds of training/rawboost.py: + in series, | in parallel")
-    level: float = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")
-    clip: float = Field(default=0.0, description="peaks cut or bent by 1 to 12 dB")
-    resample: float = Field(default=0.0, description="to 11,025, 22,050 or 32,000 Hz and back, well or crudely")
-    band_limit: float = Field(default=0.0, description="300 to 3,400 Hz, up to 4 kHz, or up to 7 kHz")
-    narrowband: float = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
-    codec: float = Field(default=0.0, description="through one of `codecs`, at a random level")
+    level: Probability = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")
+    clip: Probability = Field(default=0.0, description="peaks cut or bent by 1 to 12 dB")
+    resample: Probability = Field(default=0.0, description="to 11,025, 22,050 or 32,000 Hz and back, well or crudely")
+    band_limit: Probability = Field(default=0.0, description="300 to 3,400 Hz, up to 4 kHz, or up to 7 kHz")
+    narrowband: Probability = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
+    codec: Probability = Field(default=0.0, description="through one of `codecs`, at a random level")
     codecs: tuple[str, ...] = Field(
         default=TRAINING_CODECS, min_length=1, description="names of training/channels.py, each as likely"
     )
-    packet_loss: float = Field(default=0.0, description="1 to 15 % of packets lost, half of them concealed")
+    packet_loss: Probability = Field(default=0.0, description="1 to 15 % of packets lost, half of them concealed")
 
     @field_validator("codecs")
     @classmethod
@@ -112,15 +123,15 @@ class AugmentConfig(_Part):
 class FitConfig(_Part):
     """How it learns."""
 
-    seed: int = 0
-    epochs: int = 60
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    epochs: PositiveInt = 60
     epoch_windows: int | None = Field(default=None, gt=0, description="default: twice the clips of the smaller class")
     batch_size: int = Field(default=64, ge=4)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 1e-3
     loss: str = Field(default="cross_entropy", description="one of training/losses.py")
-    label_smoothing: float = 0.02
+    label_smoothing: Probability = 0.02
     averaging: float = Field(
         default=0.1, ge=0, lt=1, description="share of all steps that the average of the weights reaches back over"
     )
@@ -152,7 +163,7 @@ class FitConfig(_Part):
 class Config(_Part):
     """Everything that decides what a run makes, but the corpora."""
 
-    name: str = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
+    name: FamilyName = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
     fusion: Literal["fitted", "mean"] = Field(
         default="fitted", description="weights of the branches: fitted on dev, or all alike"
@@ -174,10 +185,10 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     Raises
     ------
     ValueError
-        An override without ``=``; a key that does not exist or a value of the wrong type (pydantic's
-        `ValidationError`, which is a `ValueError`, names it).
+        An override without ``=``; a file that is no JSON object; a key that does not exist, or a value that it cannot
+        have: each is named.
     """
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    data = _read(path) if path else {}
     for text in overrides:
         name, equals, value = text.partition("=")
         if not equals:
@@ -186,7 +197,11 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
             override(data, name, json.loads(value))
         except json.JSONDecodeError:
             override(data, name, value)
-    return Config.model_validate(data)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}: {e['input']!r}" for e in error.errors())
+        raise ValueError(f"A configuration has keys and values of its table. Received: {faults}.") from None
 
 
 def override(data: dict[str, Any], name: str, value: Any) -> None:
@@ -194,4 +209,16 @@ def override(data: dict[str, Any], name: str, value: Any) -> None:
     *parents, leaf = name.split(".")
     for parent in parents:
         data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise ValueError(f"What is set is a key, or one within another. Received: {name}, and {parent} is a value.")
     data[leaf] = value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"A configuration is JSON. Received: {path}: {error}.") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"A configuration is a JSON object. Received: {path}, which is a {type(data).__name__}.")
+    return data

@@ -167,7 +167,7 @@ def _fold(run: Path, config: Config, draft: m.Manifest, *, besides: Sequence[Tra
 
 def _recipe(config: Config) -> Config:
     """All of it, and of what it is fused of, but for names and for the models begun with or learned from."""
-    own: dict[str, Any] = {"name": "", "start": None, "teachers": ()}
+    own: dict[str, Any] = {"name": "any", "start": None, "teachers": ()}
     parts = tuple(Config.model_validate(part | own).model_dump(mode="json") for part in config.parts)
     return config.model_copy(update=own | {"parts": parts})
 
