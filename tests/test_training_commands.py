@@ -195,6 +195,30 @@ def test_a_clip_that_cannot_be_decoded_is_named(
     assert f"{broken}: A clip must be whole enough to decode. Received: 3,000 bytes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "--model", "simple_cnn", "--out", "FILE/scores.txt"],
+        ["score", "--model", "simple_cnn", "--out", "FOLDER"],
+        ["evaluate", "--model", "simple_cnn", "--out", "FILE/report"],
+        ["evaluate", "--model", "simple_cnn", "--out", "FOLDER", "--asv", "FOLDER/none.txt"],
+        ["evaluate", "--model", "simple_cnn", "--out", "FOLDER", "--threshold", "nan"],
+        ["audit", "--model", "simple_cnn", "--out", "FILE/report"],
+        ["explore", "--out", "FILE/report"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_read_or_written_is_told_before_any_clip_is_decoded(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setattr(audio, "decode", lambda *_, **__: pytest.fail("decoded a clip"))
+    (tmp_path / "file").touch()
+    words = [w.replace("FILE", str(tmp_path / "file")).replace("FOLDER", str(tmp_path)) for w in command]
+    if command[0] != "explore":
+        words += ["--store", str(made / "store"), "--partition", "dev"]
+    assert main([*words, "--corpus", str(made / "made")]) == 1
+
+
 def test_input_at_fault_is_one_sentence_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--corpus", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err

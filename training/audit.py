@@ -27,7 +27,7 @@ from training.splice import join
 from training.stability import Answer, Points, agreed, eer, errors, movement
 from training.summary import summarise
 from training.transforms import TRANSFORMS, Transform
-from training.trials import NOTHING, Trial
+from training.trials import NOTHING, Trial, see_writable
 
 CLIPS = 400
 LENGTHS_SECONDS = (1, 2, 3, 5, 10)
@@ -133,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.corpus.resolve()
     utterances = read_partition(folder, args.partition)
     detector = Detector.load(Store(args.store).resolve(args.model))
+    see_writable(args.out)
     figures = audit(detector, utterances, clips=args.clips, seed=args.seed, provenance=read_provenance(folder))
     subject = {
         "system": detector.manifest.name,

@@ -18,7 +18,7 @@ from training.metrics import balanced_subset, classification, error_rates
 from training.report import render
 from training.summary import percent, scores_by_attack, scores_by_channel_class, summarise
 from training.tandem import AsvScores, read_asv_scores
-from training.trials import Scores, Trial, read_trials
+from training.trials import Scores, Trial, read_trials, see_writable
 
 GIVEN_THRESHOLD = "a threshold given for this report"
 
@@ -74,8 +74,7 @@ def evaluate(
     ValueError
         Where a class is missing, or a score or the threshold is not finite.
     """
-    if not math.isfinite(threshold):
-        raise ValueError(f"A threshold is finite. Received: {threshold}.")
+    _see_that_finite(threshold)
     scores = Scores.of(trials)
     evaluation = summarise(trials, asv=asv, seed=seed)
     for name, of_class in scores_by_channel_class(trials).items():
@@ -98,6 +97,11 @@ def evaluate(
         "balanced": asdict(classification(balanced_subset(scores, seed=seed), threshold=threshold)),
         "history": None if history is None else {name: list(values) for name, values in history.items()},
     }
+
+
+def _see_that_finite(threshold: float) -> None:
+    if not math.isfinite(threshold):
+        raise ValueError(f"A threshold is finite. Received: {threshold}.")
 
 
 def _errors(scores: Scores, *, threshold: float) -> dict[str, Any]:
@@ -178,9 +182,14 @@ def run(args: argparse.Namespace) -> int:
     ------
     ValueError
         Arguments that do not go together, or a ScoreFileError.
+    OSError
+        A file that cannot be read, or a folder that cannot be written to: told before anything is scored.
     """
-    scored = _trials_and_threshold(args)
+    if args.threshold is not None:
+        _see_that_finite(args.threshold)
     asv = None if args.asv is None else read_asv_scores(args.asv)
+    see_writable(args.out)
+    scored = _trials_and_threshold(args)
     evaluation = evaluate(
         scored.trials,
         threshold=scored.threshold,

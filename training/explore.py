@@ -23,6 +23,7 @@ from training.findings import findings, rates, values
 from training.plots import save
 from training.report import render
 from training.shortcuts import HOW, LIMIT, Separation, separation, together
+from training.trials import see_writable
 
 BONAFIDE_EXAMPLES = 3  # of each partition, for one of each attack
 
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.examples < 0 or (args.limit is not None and args.limit < 1):
         raise ValueError(f"--examples is 0 or more, --limit 1 or more. Received: {args.examples}, {args.limit}.")
     utterances = read_corpora(args.corpus)
+    see_writable(args.out)
     clips = measured(drawn(utterances, at_most=args.limit, seed=args.seed))
     readable = clips[clips["problem"].isna()]
     if readable.empty:

@@ -16,7 +16,7 @@ from model_store.detector import Detector, Prepared
 from model_store.store import DEFAULT_ROOT, Store
 from training import channels
 from training.corpus import PARTITIONS, Partition, Utterance, clip_named, read_partition
-from training.trials import Trial, write_trials
+from training.trials import Trial, see_writable, write_trials
 
 _AT_A_TIME = 32
 _TELEPHONE_RATE = 8_000
@@ -84,8 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command."""
-    write_trials(args.out, score_corpus(args.store, args.model, args.corpus, args.partition, channel=args.channel))
+    """Write the scores to `--out`; what keeps them from being written is told before anything is scored."""
+    if args.out.is_dir():
+        raise IsADirectoryError(f"Scores are written to a file. Received: {args.out}, a folder.")
+    see_writable(args.out.parent)
+    trials = score_corpus(args.store, args.model, args.corpus, args.partition, channel=args.channel)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_trials(args.out, trials)
     return 0
 
 

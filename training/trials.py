@@ -1,6 +1,7 @@
 """Trials - an utterance, what it is, what it scored - and the ASVspoof score files that hold them."""
 
 import gzip
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,12 @@ def write_trials(path: Path, trials: Iterable[Trial]) -> None:
         lines.append(line + "\n")
     with _open_to_write(path) as file:
         file.writelines(lines)
+
+
+def see_writable(folder: Path) -> None:
+    """Raise the OSError of writing to a folder, or where it would be made: before what takes hours, not after it."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    tempfile.TemporaryFile(dir=nearest).close()
 
 
 def parsed_lines(path: Path, parse: Callable[[list[str]], T]) -> Iterator[tuple[int, T]]:
