@@ -15,7 +15,7 @@ from tests.fake_detector import FakeDetector, Waveform, bright
 from tests.test_evaluate import Page
 from training import audit as module
 from training.__main__ import main
-from training.corpus import Key, Utterance, read_partition
+from training.corpus import CorpusError, Key, Utterance, read_partition
 from training.kinds import kinds, read_provenance
 from training.non_speech import SIGNALS, random_window
 from training.recordings import Recording, runs, stratified
@@ -94,6 +94,15 @@ def test_kinds_count_errors_by_what_is_known(tmp_path: Path) -> None:
     assert set(tables["Duration"]) == {"0 to 1.5 s", "2 to 3 s"}
     assert set(tables["Attack"]) == {"A01"}
     assert "Language" not in kinds(recordings[:1], [answer(1)], {}, sample_rate=RATE, point="balanced")
+
+
+def test_provenance_has_ids_whatever_wrote_it(tmp_path: Path) -> None:
+    table = tmp_path / "provenance.csv"
+    table.write_bytes(b"\xef\xbb\xbfid,language\r\na,en\r\n")
+    assert read_provenance(tmp_path) == {"a": {"id": "a", "language": "en"}}
+    table.write_text("id;language\na;en\n")
+    with pytest.raises(CorpusError, match="provenance.csv: a column is called id, between commas. Received: id;langu"):
+        read_provenance(tmp_path)
 
 
 def _pauses(waveform: Waveform) -> float:

@@ -65,6 +65,21 @@ def test_a_protocol_that_breaks_a_rule_is_refused(tmp_path: Path, lines: list[st
         corpus.read_protocol(write(tmp_path, *lines))
 
 
+def test_a_protocol_written_on_windows_is_the_same(tmp_path: Path) -> None:
+    protocol = write(tmp_path, BONAFIDE, SPOOF)
+    plain = corpus.read_protocol(protocol)
+    text = protocol.read_text().replace(" ", "\t").replace("\n", "  \r\n\r\n")
+    protocol.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert corpus.read_protocol(protocol) == plain
+
+
+def test_a_protocol_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    protocol = write(tmp_path, BONAFIDE)
+    protocol.write_bytes(f"{BONAFIDE}\nM\xfcller LA_T_2 - - bonafide\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=rf"{protocol}: .* is UTF-8\. Received: byte 0xfc in line 2"):
+        corpus.read_protocol(protocol)
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds ASVspoof2019_LA_cm_protocols"):
         corpus.read_partition(tmp_path, "train")

@@ -31,6 +31,11 @@ def test_the_columns_are_those_of_asvspoof(tmp_path: Path) -> None:
     ]
 
 
+def test_a_mark_before_the_text_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "scores.txt").write_bytes(b"\xef\xbb\xbfLA_E_1 - bonafide 2.5\r\n")
+    assert read_trials(tmp_path / "scores.txt") == [Trial("-", "LA_E_1", None, "bonafide", 2.5)]
+
+
 def test_four_columns_are_the_format_of_submission(tmp_path: Path) -> None:
     path = tmp_path / "scores"
     path.write_bytes(gzip.compress(b"LA_E_1 - bonafide 2.5\n\nLA_E_2 A07 spoof -1\nLA_E_3 bonafide bonafide 0\n"))

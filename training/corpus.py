@@ -83,13 +83,13 @@ def read_protocol(path: Path) -> list[Utterance]:
     Raises
     ------
     CorpusError
-        No such file, a line without five columns, an unknown key, a key and an attack that contradict each
-        other, or an utterance named twice.
+        No such file or one that is not UTF-8, a line without five columns, an unknown key, a key and an attack that
+        contradict each other, or an utterance named twice.
     """
     if not path.is_file():
         raise CorpusError(f"A partition has a protocol file. Received: none at {path}.")
     utterances: dict[str, Utterance] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_utf8(path).splitlines(), start=1):
         if not line.strip():
             continue
         utterance = _parse(line, where=f"{path}:{number}")
@@ -121,6 +121,16 @@ def read_partition(root: Path, partition: Partition) -> list[Utterance]:
             f"{protocol.name} names are not in {folder}, the first {missing[0]}.flac."
         )
     return [replace(u, path=folder / f"{u.id}.flac") for u in utterances]
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a corpus' file, without the mark that Windows writes before it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        received = f"byte {error.object[error.start]:#04x} in line {line}"
+        raise CorpusError(f"{path}: the text of a corpus is UTF-8. Received: {received}.") from None
 
 
 @contextmanager

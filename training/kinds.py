@@ -1,10 +1,12 @@
 """Errors by what a clip is: its sample rate, its length, its attack, and what a corpus knows of it besides."""
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.corpus import CorpusError, read_utf8
 from training.recordings import Recording
 from training.stability import Answer, errors
 
@@ -14,11 +16,19 @@ _BANDS_SECONDS = (1.5, 2.0, 3.0, 5.0)
 
 
 def read_provenance(corpus: Path) -> Provenance:
-    """`provenance.csv` in or beside the ``LA`` folder, by its column `id`; empty where there is none."""
+    """`provenance.csv` in or beside the ``LA`` folder, by its column `id`; empty where there is none.
+
+    Raises
+    ------
+    CorpusError
+        It is not UTF-8, or has no column `id`.
+    """
     for path in (corpus / "provenance.csv", corpus.parent / "provenance.csv"):
         if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                return {row["id"]: row for row in csv.DictReader(file)}
+            rows = csv.DictReader(io.StringIO(read_utf8(path), newline=""))
+            if "id" not in (columns := rows.fieldnames or ()):
+                raise CorpusError(f"{path}: a column is called id, between commas. Received: {', '.join(columns)}.")
+            return {row["id"]: row for row in rows}
     return {}
 
 

@@ -135,7 +135,8 @@ def parsed_lines(path: Path, parse: Callable[[list[str]], T]) -> Iterator[tuple[
     """
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"  # RFC 1952; the name of a file need not say it
-    with gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8") as text:
+    marked = "utf-8-sig"  # what Windows writes before a text is no part of it
+    with gzip.open(path, "rt", encoding=marked) if compressed else path.open(encoding=marked) as text:
         number = 0
         try:
             for number, line in enumerate(text, start=1):
