@@ -186,6 +186,16 @@ def test_a_run_is_not_gone_on_with_by_another_configuration(tmp_path: Path) -> N
         fit.fit(CONFIG, [], tmp_path)
 
 
+@pytest.mark.parametrize("partition", ["train", "dev"])
+def test_a_partition_of_one_class_is_refused_before_anything_is_learned(
+    corpus: dict[str, list[Recording]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partition: str
+) -> None:
+    corpus[partition] = [r for r in corpus[partition] if r.utterance.key == "bonafide"]
+    monkeypatch.setattr(fit, "learn", lambda *_, **__: pytest.fail("learned"))
+    with pytest.raises(ValueError, match=rf"both classes, .* Received: \d+ bonafide, 0 spoof in {partition}\."):
+        fit.fit(CONFIG, [], tmp_path)
+
+
 def test_the_logit_of_a_clip_is_the_mean_of_its_windows(corpus: dict[str, list[Recording]]) -> None:
     class Mean:
         def predict_on_batch(self, windows: np.ndarray) -> np.ndarray:

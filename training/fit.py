@@ -23,6 +23,7 @@ from tqdm import tqdm
 from model_store.cores import available_cores
 from training import dataset
 from training.config import Config
+from training.corpus import KEYS, Partition
 from training.fold import fold
 from training.fusion import weigh
 from training.losses import LOSSES
@@ -56,15 +57,13 @@ def fit(
     Raises
     ------
     ValueError
-        The folder holds a run of another configuration, there is nothing of a class to learn from, or a teacher hears
-        windows of another length or rate.
+        The folder holds a run of another configuration, train or dev lacks a class, or a teacher hears windows of
+        another length or rate.
     """
     claim_config(run, config)
     teaching = [_teacher(teacher, config) for teacher in teachers]
     keras.utils.set_random_seed(config.fit.seed)
-    train, dev = (
-        dataset.load(corpora, partition, sample_rate=config.input.sample_rate) for partition in ("train", "dev")
-    )
+    train, dev = (_load(corpora, partition, config) for partition in ("train", "dev"))
     steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
     if (run / LEARNER_FILE).exists():
         learner = read_learner(run / LEARNER_FILE, config)
@@ -195,6 +194,16 @@ def claim_config(run: Path, config: Config) -> None:
     if path.exists() and path.read_text() != text:
         raise ValueError(f"A run goes on with the configuration that it began with. Received: another one than {path}.")
     path.write_text(text)
+
+
+def _load(corpora: Sequence[Path], partition: Partition, config: Config) -> list[dataset.Recording]:
+    """A partition of the corpora, if it has both classes."""
+    recordings = dataset.load(corpora, partition, sample_rate=config.input.sample_rate)
+    bonafide, spoof = (sum(r.utterance.key == key for r in recordings) for key in KEYS)
+    if not bonafide or not spoof:
+        received = f"{bonafide} bonafide, {spoof} spoof in {partition}"
+        raise ValueError(f"Training takes both classes, in train and in dev. Received: {received}.")
+    return recordings
 
 
 def _begin_with(learner: keras.Model, path: Path, config: Config) -> None:
