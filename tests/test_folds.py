@@ -137,6 +137,23 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_folds_are_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = make_corpus(tmp_path / "made", partitions=("train",), attacks=("A01", "A02"), speakers=4)
+    command = ["folds", "--corpus", str(corpus), "--folds", "2", "--out", str(tmp_path / "folds")]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("training.folds.protocol_sha256", killed)  # when all but a note is written
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+    assert not (tmp_path / "folds").exists()
+    assert main(command) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"made", "folds"}
+    assert (tmp_path / "folds" / "all" / "made" / "pooled.json").exists()
+
+
 def test_what_is_held_out_of_one_fold_is_learned_from_in_the_other(folds: Path) -> None:
     whole = {u.id for part in ("train", "dev") for u in read_partition(folds / "made", part)}
     held_out = []

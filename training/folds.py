@@ -16,6 +16,7 @@ Files are linked, not copied.
 
 import argparse
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folds' folders, of links and protocols.
+    """Write the folds' folders, of links and protocols: all of them, or none under `--out`.
 
     Raises
     ------
@@ -127,8 +128,11 @@ def run(args: argparse.Namespace) -> int:
     source_of = {name: source for provenance in provenances for name, source in sources(provenance).items()}
     fold_of = assign(everything, folds=args.folds, seed=args.seed, source_of=source_of)
     copies = {root: read_partition(root, "train") for root in args.copies}
+    out = args.out.resolve()
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a command that was killed
     for fold in range(args.folds):
-        folder = args.out / str(fold + 1)
+        folder = unfinished / str(fold + 1)
         held_out = {name for name, its_fold in fold_of.items() if its_fold == fold}
         for root, partitions in of_corpus.items():
             pool = [u for part in partitions.values() for u in part]
@@ -138,13 +142,14 @@ def run(args: argparse.Namespace) -> int:
             # A copy of a clip of another corpus has nothing to do with the folds.
             _write(folder / corpus_name(root), "train", [u for u in made if u.source not in held_out])
     for root, partitions in of_corpus.items():
-        whole = args.out / ALL / corpus_name(root)
+        whole = unfinished / ALL / corpus_name(root)
         _write(whole, "train", [u for part in partitions.values() for u in part])
         (whole / POOLED_FILE).write_text(json.dumps({name: protocol_sha256(root, name) for name in partitions}))
         if protocol_path(root, "eval").exists():
             _write(whole, "eval", read_partition(root, "eval"))
     for root, made in copies.items():
-        _write(args.out / ALL / corpus_name(root), "train", made)
+        _write(unfinished / ALL / corpus_name(root), "train", made)
+    unfinished.replace(out)
     return 0
 
 
