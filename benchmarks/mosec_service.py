@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import obvious
+from benchmarks.servers import MOSEC_ARTIFACT
 from model_store.store import read_manifest
 
-ARTIFACT = "BENCHMARK_ARTIFACT"  # the environment variable: Mosec makes its workers without arguments
 _MOST_CLIPS = 8  # in a call
 _WAIT_MS = 1  # for more of them: the least that Mosec knows
 
@@ -26,7 +26,7 @@ class Decode(mosec.Worker):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.shape = read_manifest(Path(os.environ[ARTIFACT])).input
+        self.shape = read_manifest(Path(os.environ[MOSEC_ARTIFACT])).input
 
     def deserialize(self, data: bytes) -> bytes:
         return data
@@ -40,7 +40,7 @@ class Infer(mosec.Worker):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.detector = obvious.ObviousDetector(Path(os.environ[ARTIFACT]), call="predict_on_batch")
+        self.detector = obvious.ObviousDetector(Path(os.environ[MOSEC_ARTIFACT]), call="predict_on_batch")
 
     def forward(self, data: list[npt.NDArray[np.float32]]) -> list[dict[str, list[float]]]:
         return [{"logits": logits} for logits in self.detector.of_windows(data)]

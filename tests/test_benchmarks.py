@@ -76,12 +76,20 @@ def test_the_engines_give_the_logits_of_the_obvious_service(store: Path, monkeyp
     lit.setup("cpu")
     forms = [{"file": UploadFile(io.BytesIO(clip.data))} for clip in sent]
     answers = lit.unbatch(lit.predict(lit.batch([lit.decode_request(form) for form in forms])))
-    monkeypatch.setenv(mosec_service.ARTIFACT, str(folder))
+    monkeypatch.setenv(servers.MOSEC_ARTIFACT, str(folder))
     decode, infer = mosec_service.Decode(), mosec_service.Infer()
     mosec = infer.forward([decode.forward(decode.deserialize(clip.data)) for clip in sent])
     for logits, one, other in zip(expected, answers, mosec, strict=True):
         assert rounds.greatest_difference(logits, lit.encode_response(one)["logits"]) <= 1e-4
         assert rounds.greatest_difference(logits, other["logits"]) <= 1e-4
+
+
+@pytest.mark.parametrize("command", ["benchmarks", "benchmarks.overload", "benchmarks.compare"])
+def test_help_is_the_commands_own(command: str) -> None:
+    """Mosec reads the arguments of whoever imports it."""
+    asked = [sys.executable, "-m", command, "--help"]
+    found = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
+    assert f"usage: python -m {command} " in found.stdout
 
 
 def test_a_difference_between_the_two_stops_the_benchmark() -> None:
