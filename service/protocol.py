@@ -85,7 +85,8 @@ class Protocol(HttpToolsProtocol):
     def _feed(self, data: bytes | memoryview) -> None:
         """Parse these bytes, and ignore an Upgrade (RFC 9110, 7.8).
 
-        The parser takes the body that follows one for the next request: it is given the same head without it.
+        The parser takes the body that follows one for the next request, or, where the connection is to be closed, for
+        nothing: another one is given the same head without it.
         """
         while True:
             try:
@@ -93,7 +94,10 @@ class Protocol(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 data = memoryview(data)[upgrade.args[0] :]
-            self.parser.feed_data(self._head_without_upgrade())
+            head = self._head_without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self.parser.feed_data(head)
 
     def _head_without_upgrade(self) -> bytes:
         method = self.parser.get_method()

@@ -94,6 +94,10 @@ def test_an_upgrade_is_ignored(light: Client, upgrade: bytes, chunked: bool) -> 
     assert answers(light, head, body, LAST) == [b"200", b"200"]
     assert answers(light, head[:60], head[60:-3], head[-3:] + body[:9], body[9:] + head + body + LAST) == [b"200"] * 3
     check(answer(light, head.replace(b"/detect", b"/nowhere") + body), "not_found")
+    last = head.replace(b"onnection: ", b"onnection: close, ")
+    assert answers(light, last + body + LAST) == answers(light, last, body) == [b"200"]
+    if not chunked:
+        assert answers(light, head.replace(b"HTTP/1.1", b"HTTP/1.0") + body) == [b"200"]
 
 
 def test_a_websocket_is_answered_as_a_request(light: Client, caplog: pytest.LogCaptureFixture) -> None:
