@@ -151,12 +151,16 @@ def test_a_batch_of_twenty_is_a_table(client: Client, browser: Any) -> None:
         assert watched.violations() == []
 
 
+def send_two_in_vain(watched: Any) -> None:
+    watched.page.route("**/batch*", lambda route: None)  # never answered
+    watched.drop(("one.wav", CLIP), ("two.wav", CLIP))
+    watched.page.wait_for_selector("#work", state="visible")
+
+
 def test_what_is_on_its_way_shows_and_can_be_cancelled(client: Client, browser: Any) -> None:
     with opened(browser, base(client)) as watched:
         page = watched.page
-        page.route("**/batch*", lambda route: None)  # never answered
-        watched.drop(("one.wav", CLIP), ("two.wav", CLIP))
-        page.wait_for_selector("#work", state="visible")
+        send_two_in_vain(watched)
         assert watched.text("#work-text") == "0 of 2 clips scored"
         page.click("#cancel")
         page.wait_for_selector("#work", state="hidden")
@@ -169,9 +173,7 @@ def test_what_is_on_its_way_shows_and_can_be_cancelled(client: Client, browser: 
 def test_what_is_cleared_on_its_way_does_not_come_back(client: Client, browser: Any) -> None:
     with opened(browser, base(client)) as watched:
         page = watched.page
-        page.route("**/batch*", lambda route: None)  # never answered
-        watched.drop(("one.wav", CLIP), ("two.wav", CLIP))
-        page.wait_for_selector("#work", state="visible")
+        send_two_in_vain(watched)
         page.click("#clear")
         page.wait_for_selector("#work", state="hidden")
         page.unroute("**/batch*")

@@ -188,7 +188,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         An override without ``=``; a file that is no JSON object; a key that does not exist, or a value that it cannot
         have: each is named.
     """
-    data = _read(path) if path else {}
+    data = read_object(path, what="A configuration") if path else {}
     for text in overrides:
         name, equals, value = text.partition("=")
         if not equals:
@@ -214,11 +214,12 @@ def override(data: dict[str, Any], name: str, value: Any) -> None:
     data[leaf] = value
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path, *, what: str) -> dict[str, Any]:
+    """The JSON object of a file, or a ValueError that says which of them, `what`, is none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"A configuration is JSON. Received: {path}: {error}.") from None
+        raise ValueError(f"{what} is JSON. Received: {path}: {error}.") from None
     if not isinstance(data, dict):
-        raise ValueError(f"A configuration is a JSON object. Received: {path}, which is a {type(data).__name__}.")
+        raise ValueError(f"{what} is a JSON object. Received: {path}, which is a {type(data).__name__}.")
     return data

@@ -5,7 +5,6 @@ every figure is one of `training.evaluate.evaluate` or of the manifest, with the
 """
 
 import argparse
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from model_store.manifest import MODEL_FILE, Manifest
 from model_store.store import DEFAULT_ROOT, Store
 from training import ablate, channels, evaluation_plots, json_tables, model_facts, model_report_plots, plots
 from training.channel_scores import Heard, hear
+from training.config import read_object
 from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_partition
 from training.kinds import read_provenance
 from training.partition_figures import IN_DETAIL, partition_figures
@@ -33,6 +33,7 @@ DEFAULT_CHANNELS = (
     *HELD_OUT,
 )
 PAGE = "report.md"
+_FIGURES = "A file of figures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +162,7 @@ def _by_class(heard: Heard, shown: Sequence[str]) -> dict[str, Scores]:
 
 def _ablation(path: Path) -> str:
     """The table of `ablate`; whatever else a file holds, as tables of its own."""
-    figures = _read(path)
+    figures = read_object(path, what=_FIGURES)
     runs = [of_seed for of_row in figures.values() if isinstance(of_row, list) for of_seed in of_row]
     if runs and all(isinstance(of_seed, dict) for of_seed in runs) and all(map(_is_list, figures.values())):
         return ablate.table(figures)
@@ -169,17 +170,7 @@ def _ablation(path: Path) -> str:
 
 
 def _tables(path: Path | None) -> str | None:
-    return None if path is None else json_tables.tables(_read(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"A file of figures is JSON. Received: {path}: {error}") from None
-    if not isinstance(figures, dict):
-        raise ValueError(f"A file of figures is a JSON object. Received: {path}, which is a {type(figures).__name__}.")
-    return figures
+    return None if path is None else json_tables.tables(read_object(path, what=_FIGURES))
 
 
 def _is_list(value: object) -> bool:
