@@ -72,7 +72,6 @@ def _run(args: argparse.Namespace, store: Store) -> None:
             print(f"{sign(store.resolve(args.name), key).name} is signed by {key.fingerprint}")
         case "pin":
             folder = store.resolve(args.name)
-            verify(folder)
             store.pin(folder.parent.name, int(folder.name))
             print(f"{folder.parent.name} now means {folder.parent.name}@{folder.name}")
         case "unpin":

@@ -98,6 +98,8 @@ def promote(store: Store, family: str) -> int:
     ------
     NotFound
         There is no canary.
+    InvalidArtifact
+        It does not verify.
     """
     canary = read_labels(store, family).canary
     if canary is None:

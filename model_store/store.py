@@ -89,13 +89,25 @@ class Store:
         return folder / str(version)
 
     def pin(self, family: str, version: int) -> None:
-        """Make ``family`` mean `version` from now on, in one step."""
-        folder = self.resolve(f"{family}@{version}").parent
-        replace_synced(folder / _PIN_FILE, f"{version}\n".encode())
+        """Make ``family`` mean `version` from now on, in one step, if that verifies.
+
+        Raises
+        ------
+        InvalidName, NotFound, InvalidArtifact
+        """
+        folder = self.resolve(f"{family}@{version}")
+        verify(folder)
+        replace_synced(folder.parent / _PIN_FILE, f"{version}\n".encode())
 
     def unpin(self, family: str) -> None:
-        """Make ``family`` mean its newest version again."""
+        """Make ``family`` mean its newest version again, if that verifies.
+
+        Raises
+        ------
+        InvalidName, NotFound, InvalidArtifact
+        """
         folder = self.folder(family)
+        verify(folder / str(self.versions(family)[-1]))
         (folder / _PIN_FILE).unlink(missing_ok=True)
         sync(folder)
 
@@ -106,6 +118,8 @@ class Store:
         ------
         NotFound
             There is none before.
+        InvalidArtifact
+            It does not verify.
         """
         self.folder(family)
         versions = self.versions(family)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from model_store.__main__ import main
-from model_store.errors import InvalidName, NotFound
+from model_store.errors import InvalidArtifact, InvalidName, NotFound
 from model_store.labels import LABELS_FILE, Labelled, Labels, promote, read_labels, remove_label, set_label
 from model_store.store import Store
 from tests.artifacts import publish
@@ -40,6 +40,12 @@ def test_a_canary_is_promoted(store: Store) -> None:
         promote(store, "tiny")
     set_label(store, "canary", "tiny@2", share=0.1)
     set_label(store, "shadow", "tiny@3", share=0.1)
+    card = store.root / "tiny" / "2" / "card.md"
+    card.rename(card.with_name("elsewhere"))
+    with pytest.raises(InvalidArtifact):
+        promote(store, "tiny")
+    assert store.resolve("tiny").name == "1"
+    card.with_name("elsewhere").rename(card)
     assert promote(store, "tiny") == 2
     assert store.resolve("tiny").name == "2"
     assert read_labels(store, "tiny") == Labels(shadow=Labelled(version=3, share=0.1))

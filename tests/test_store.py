@@ -239,8 +239,13 @@ def test_a_store_that_is_broken_can_be_looked_at_and_mended(root: Path, capsys: 
     assert (code, [line.split("\t")[0] for line in out.splitlines()]) == (1, ["  tiny@1", "  tiny@4"])
     assert pin == "tiny has the versions [1, 2, 4]. Received: 3, to which it is pinned."
     assert "An artifact has a complete manifest.json" in manifest
-    assert run("rollback", "tiny")[:2] == (0, "tiny now means tiny@2\n")
+    assert run("rollback", "tiny") == (1, "", [manifest])
+    assert run("pin", "tiny@1")[:2] == (0, "tiny now means tiny@1\n")
     (root / "tiny" / "pinned").write_text("9")
     assert run("unlabel", "canary", "tiny")[0] == 0
     assert run("unpin", "tiny")[:2] == (0, "tiny now means tiny@4, its newest version\n")
+    run("pin", "tiny@1")
+    (root / "tiny" / "4" / "card.md").unlink()
+    assert run("unpin", "tiny")[:2] == (1, "")
+    assert Store(root).pinned("tiny") == 1
     assert run("unpin", "other")[0] == 1
