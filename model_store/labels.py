@@ -80,15 +80,12 @@ def set_label(store: Store, label: Label, name: str, *, share: float) -> None:
             f"A {label} is beside the version that its family is pinned to. Received: {name}, and {family} is "
             f"{'pinned to it' if store.pinned(family) else 'not pinned'}."
         )
-    with locked(folder.parent):
-        changed = read_labels(store, family).model_copy(update={label: Labelled(version=version, share=share)})
-        _write(store, family, changed)
+    _change(store, family, label, Labelled(version=version, share=share))
 
 
 def remove_label(store: Store, label: Label, family: str) -> None:
     """Take a label away, if any version has it."""
-    with locked(store.folder(family)):
-        _write(store, family, read_labels(store, family).model_copy(update={label: None}))
+    _change(store, family, label, None)
 
 
 def promote(store: Store, family: str) -> int:
@@ -109,8 +106,14 @@ def promote(store: Store, family: str) -> int:
     return canary.version
 
 
-def _write(store: Store, family: str, labels: Labels) -> None:
-    replace_synced(_path(store, family), labels.model_dump_json(exclude_none=True).encode() + b"\n")
+def _change(store: Store, family: str, label: Label, labelled: Labelled | None) -> None:
+    with locked(store.folder(family)):
+        try:
+            labels = read_labels(store, family)
+        except InvalidName:  # the file is broken, and says nothing that could be kept
+            labels = Labels()
+        changed = labels.model_copy(update={label: labelled})
+        replace_synced(_path(store, family), changed.model_dump_json(exclude_none=True).encode() + b"\n")
 
 
 def _path(store: Store, family: str) -> Path:

@@ -85,10 +85,16 @@ def test_without_a_pin_a_new_version_would_answer_everybody(store: Store) -> Non
         ('{"canary": {"version": 2, "share": 0.5}}' + " " * 5_000 + "}", "the document"),
     ],
 )
-def test_a_file_that_is_not_one_of_labels_is_refused(store: Store, text: str, where: str) -> None:
-    (store.root / "tiny" / LABELS_FILE).write_text(text)
-    with pytest.raises(InvalidName, match=f"that of tiny, where {where}:"):
-        read_labels(store, "tiny")
+def test_a_file_that_is_not_one_of_labels_is_refused_and_can_be_replaced(store: Store, text: str, where: str) -> None:
+    for change, found in (
+        (lambda: set_label(store, "canary", "tiny@3", share=0.5), Labels(canary=Labelled(version=3, share=0.5))),
+        (lambda: remove_label(store, "shadow", "tiny"), Labels()),
+    ):
+        (store.root / "tiny" / LABELS_FILE).write_text(text)
+        with pytest.raises(InvalidName, match=f"that of tiny, where {where}:"):
+            read_labels(store, "tiny")
+        change()
+        assert read_labels(store, "tiny") == found
 
 
 def test_the_command_line(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
