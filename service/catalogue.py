@@ -103,7 +103,7 @@ class Catalogue:
                 trusted=TrustedKeys.read(keys) if keys else None,
             )
             model = Loaded(detector, (folder / CARD_FILE).read_text(encoding="utf-8"))
-        except (StoreError, OSError) as error:
+        except Exception as error:  # a card that is not UTF-8, no memory: whatever it is, what serves goes on
             if needed:
                 raise
             self._failed[folder] = signature
@@ -123,6 +123,7 @@ class Catalogue:
             "what the store asks for cannot be loaded, what was there before serves on: %s",
             error,
             extra={"model": name},
+            exc_info=None if isinstance(error, StoreError | OSError) else error,
         )
 
 

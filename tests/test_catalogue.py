@@ -190,6 +190,26 @@ def test_a_canary_that_cannot_be_loaded_gives_its_share_back(root: Path, loads: 
     assert (serves(registry), registry.behind) == (["stable tiny@1 1"], ["tiny@2"])
 
 
+def test_what_nobody_foresaw_is_told_too(
+    root: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = catalogue(root)
+    found.refresh()
+    publish(root)
+
+    def fails(folder: Path, **_: object) -> Detector:
+        loads.append(folder.name)
+        raise MemoryError
+
+    monkeypatch.setattr(Detector, "load", fails)
+    for _ in range(2):
+        registry = found.refresh()
+        assert (serves(registry), registry.behind) == (["stable tiny@1 1"], ["tiny@2"])
+    assert loads == ["tiny@1", "2"]  # and not at every look
+    [told] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert told.exc_info is not None  # since no sentence says it all
+
+
 def test_what_was_told_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch, loads: list[str]) -> None:
     found = catalogue(root)
     found.refresh()
