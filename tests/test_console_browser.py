@@ -165,6 +165,7 @@ def test_what_is_on_its_way_shows_and_can_be_cancelled(client: Client, browser: 
         page.click("#cancel")
         page.wait_for_selector("#work", state="hidden")
         watched.until("document.querySelector('#clips-table tbody').innerText.match(/cancelled/g)?.length === 2")
+        assert watched.text("#announcer") == "0 of 2 clips are done."
         page.unroute("**/batch*")
         watched.drop(("three.wav", CLIP))
         verdict(watched)  # what comes after is scored
@@ -435,6 +436,16 @@ def test_the_models_are_shown_and_compared(client: Client, browser: Any) -> None
         page.locator(".model-card summary").first.click()
         page.wait_for_selector(".prose table, .prose h3")
         assert watched.violations() == []
+
+
+def test_the_models_page_says_that_it_knows_of_none(client: Client, browser: Any) -> None:
+    with opened(browser, base(client)) as watched:
+        page = watched.page
+        page.route("**/models", lambda route: route.abort())
+        page.goto(base(client) + "#models")
+        page.reload()
+        page.wait_for_selector("#models-content p")
+        assert watched.text("#models-content").startswith("No model is known here yet")
 
 
 def test_the_choice_of_a_model_is_kept_and_follows_its_versions(client: Client, browser: Any) -> None:

@@ -10,20 +10,17 @@ import { POINTS } from "./verdict.js";
 
 const markdown = new MarkdownIt({ html: false, linkify: false }); // markup in a card is shown, not obeyed
 
+const NOTES = [
+  "No model is known here yet: the service is loading them, does not answer, or asks for a key.",
+  "One model is loaded. BONAFIDE_MODELS=first,second loads several, and each clip’s result then has a comparison.",
+  "To compare them on a clip, score it, and see “Compare with another model” below its result.",
+];
+
 export function showModels(place, models) {
+  const all = models.all();
   place.replaceChildren(
-    ...models.all().map((model) => section(model, models)),
-    models.all().length === 1
-      ? h(
-          "p",
-          { class: "note" },
-          "One model is loaded. BONAFIDE_MODELS=first,second loads several, and each clip’s result then has a comparison.",
-        )
-      : h(
-          "p",
-          { class: "note" },
-          "To compare them on a clip, score it, and see “Compare with another model” below its result.",
-        ),
+    ...all.map((model) => section(model, models)),
+    h("p", { class: "note" }, NOTES[Math.min(all.length, 2)]),
   );
 }
 

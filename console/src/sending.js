@@ -57,8 +57,10 @@ export class Sender extends EventTarget {
       else if (group.length > 1) await this.#batch(group, query, signal);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof Cancelled)) throw error;
-      const values = error instanceof Cancelled ? { state: "cancelled" } : { state: "failed", problem: error.problem };
-      for (const item of group.filter(({ state }) => state === "sending")) this.#settle(item, values);
+      for (const item of group.filter(({ state }) => state === "sending")) {
+        if (error instanceof Cancelled) this.#clips.update(item, { state: "cancelled" });
+        else this.#settle(item, { state: "failed", problem: error.problem });
+      }
     }
     if (signal.aborted) this.#abort = new AbortController(); // for what was added since
   }
