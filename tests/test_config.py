@@ -30,6 +30,12 @@ def test_what_does_not_exist_or_fit_is_refused(tmp_path: Path, override: str) ->
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["a b", "ü", "a/b", "-a", "", "fusion", "logit", "waveform"])
+def test_a_branch_is_named_as_a_layer_can_be(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"A branch is named .*, and not waveform, .*Received: '{name}'"):
+        config.load(None, [f"branches={json.dumps({name: {}})}"])
+
+
 @pytest.mark.parametrize(("text", "message"), [("{", "is JSON. Received: .*config.json: "), ("[]", "which is a list")])
 def test_a_file_is_a_json_object(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "config.json").write_text(text)

@@ -4,6 +4,7 @@ A file gives what differs from the defaults, as JSON (``--config``); ``--set fit
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,9 @@ from training.channels import TRAINING_CODECS, named
 from training.rawboost import Kind
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # what Keras takes for a layer, and no "/"
+_LAYERS = ("waveform", "fusion", "logit")  # of the artifact's model, beside its branches
 
 
 class _Part(BaseModel):
@@ -177,6 +181,15 @@ class Config(_Part):
     pooling: Pooling = Field(default="speech_weighted_mean", description="of a clip's windows, when it is served")
     augment: AugmentConfig = AugmentConfig()
     fit: FitConfig = FitConfig()
+
+    @field_validator("branches")
+    @classmethod
+    def _can_be_named(cls, branches: dict[str, BranchConfig]) -> dict[str, BranchConfig]:
+        for name in branches:
+            if name in _LAYERS or not _BRANCH.fullmatch(name):
+                rule = f"A branch is named {_BRANCH.pattern}, and not {', '.join(_LAYERS)}"
+                raise ValueError(f"{rule}. Received: {name!r}.")
+        return branches
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
