@@ -51,9 +51,30 @@ def test_a_copy_whose_original_is_elsewhere_is_a_spoof_like_others() -> None:
     assert all(spoof is lost for _, (spoof, _) in pairs)
 
 
-def test_both_classes_are_needed() -> None:
-    with pytest.raises(ValueError, match="takes both classes. Received: 160 bonafide, 0 spoof"):
-        Sampler([(u, "one") for u in LARGE], FitConfig())
+def test_copies_of_a_corpus_without_other_spoofs_are_all_drawn_with_its_clips() -> None:
+    speech = [(u, "speech") for u in LARGE[:20]] + [(u, "copies") for u in COPIES]
+    others = [(u, "small") for u in SMALL + SMALL_SPOOFS]
+    with_others, alone = (drawn(FitConfig(pairs=0.5), clips) for clips in (speech + others, speech))
+    copies = [pair for pair in with_others if pair[1][1] == "copies"]
+    assert len(copies) == len(with_others) / 2
+    assert len({spoof.id for _, (spoof, _) in copies}) == 20
+    assert all(bonafide.id == spoof.source for (bonafide, _), (spoof, _) in copies + alone)
+
+    of_others = Utterance("S", "c0-1", "V01", "spoof", source="c0")
+    pairs = drawn(FitConfig(pairs=1.0, balance=1.0), [*speech, *others, (of_others, "copies of others")])
+    assert sum(corpus == "speech" for (_, corpus), _ in pairs) / len(pairs) == pytest.approx(20 / 25, abs=0.04)
+
+
+def test_both_classes_are_needed_in_one_corpus() -> None:
+    for clips, received in (
+        ([(u, "one") for u in LARGE], "160 bonafide, 0 spoof, in corpora of one class"),
+        (
+            [(u, "one") for u in LARGE] + [(u, "other") for u in SPOOFS],
+            "160 bonafide, 100 spoof, in corpora of one class",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"takes a corpus of both classes, .* Received: {received}"):
+            Sampler(clips, FitConfig())
 
 
 def test_a_draw_is_that_of_numpy() -> None:

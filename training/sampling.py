@@ -1,6 +1,6 @@
 """Which clips make a batch: as many of each class, in the same shares of corpora, and originals beside their copies."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -17,12 +17,13 @@ class Sampler:
 
     Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
     too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
-    utterance that they were made from, are drawn only together with it.
+    utterance that they were made from, are drawn only together with it. So a corpus of one class is heard only if
+    copies of its clips are there; and where no corpus has both, all pairs are copies.
 
     Raises
     ------
     ValueError
-        A class is missing from every corpus.
+        No corpus has both classes, and there are no copies.
     """
 
     def __init__(self, utterances: Sequence[tuple[Utterance, str]], config: FitConfig) -> None:
@@ -39,29 +40,35 @@ class Sampler:
                 (bonafide if u.key == "bonafide" else spoof)[corpus].append(n)
         self._bonafide = {corpus: np.array(members) for corpus, members in bonafide.items() if corpus in spoof}
         self._spoof = {corpus: np.array(spoof[corpus]) for corpus in self._bonafide}
-        if not self._bonafide:
-            counts = [sum(u.key == key for u, _ in utterances) for key in ("bonafide", "spoof")]
-            raise ValueError(f"Training takes both classes. Received: {counts[0]} bonafide, {counts[1]} spoof.")
+        origins = [utterances[original][1] for original in self._copies.values()]
+        if not self._bonafide and not self._copies:
+            counts = [sum(len(members) for members in of_class.values()) for of_class in (bonafide, spoof)]
+            rule = "Training takes a corpus of both classes, or copies of its bonafide clips"
+            raise ValueError(f"{rule}. Received: {counts[0]} bonafide, {counts[1]} spoof, in corpora of one class.")
         sizes = [len(self._bonafide[corpus]) + len(self._spoof[corpus]) for corpus in self._bonafide]
         self._corpora = _powers(sizes, config.balance)
         attacks = {corpus: [utterances[n][0].attack for n in members] for corpus, members in self._spoof.items()}
         self._spoof_shares = {corpus: _cumulative(self._by_group(attacks[corpus])) for corpus in self._spoof}
         self._copied = np.array(list(self._copies), np.int64)
         of_copies = [(utterances[n][1], utterances[n][0].attack) for n in self._copies]
-        origins = [utterances[original][1] for original in self._copies.values()]
         if self._copies:
-            per_corpus = dict(zip(self._bonafide, self._corpora, strict=True))
-            within = {corpus: sum(origin == corpus for origin in origins) for corpus in set(origins)}
-            weights = np.array([per_corpus.get(origin, 0) / within[origin] for origin in origins])
+            sizes = [len(members) + len(spoof[corpus]) for corpus, members in bonafide.items()]
+            per_corpus = dict(zip(bonafide, _powers(sizes, config.balance), strict=True))
+            within = Counter(origins)
+            weights = np.array([per_corpus[origin] / within[origin] for origin in origins])
             self._copy_shares = _cumulative(weights * self._by_group(of_copies))
 
     def draw(self, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
         """`count` pairs of indices: a bonafide clip, and a spoof."""
         copies = round(self._config.pairs * count) if self._copies else 0
+        if not self._bonafide:
+            copies = count
         pairs = []
         if copies:
             chosen = self._copied[self._copy_shares.searchsorted(rng.random(copies), side="right")]
             pairs += [(self._copies[int(n)], int(n)) for n in chosen]
+        if copies == count:
+            return pairs
         names = list(self._bonafide)
         for place in rng.choice(len(names), count - copies, p=self._corpora):
             corpus = names[place]

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         required=True,
-        help="folder in the ASVspoof 2019 LA layout, with train or dev; repeat it to learn from several together",
+        help="folder in the ASVspoof 2019 LA layout, with train or dev; repeat it to learn from several together "
+        "(one of a single class is learned from only as far as copies of its clips, or their originals, are there)",
     )
     parser.add_argument("--config", type=Path, help="JSON file with what differs from the defaults")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.SUB_KEY=VALUE", help="override one value")
