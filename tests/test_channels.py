@@ -74,6 +74,13 @@ def test_a_channel_is_faithful_in_its_band_but_not_the_same(name: str, heard: di
 
 
 @pytest.mark.parametrize("name", CHANNELS)
+def test_a_clip_is_heard_to_its_end(name: str) -> None:
+    clip = SPEECH[:30_000]  # ends in the middle of a syllable
+    end = CHANNELS[name].apply(clip, sample_rate=RATE)[-400:]
+    assert band_power(end, 500, 3_000) > 0.2 * band_power(clip[-400:], 500, 3_000)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
 def test_only_narrow_channels_take_what_lies_above_4_khz(name: str, heard: dict[str, np.ndarray]) -> None:
     kept = band_power(heard[name], 4_200, 6_500) / band_power(SPEECH, 4_200, 6_500)
     assert kept < 1e-4 if name in NARROW else kept > 0.1

@@ -100,15 +100,18 @@ def through(waveform: Waveform, codec: Codec) -> Waveform:
     """
     encoder, decoder = _open(codec)
     size = encoder.frame_size
-    frames = -(-(waveform.size + max(codec.delay, 0)) // size) + 2  # with what the codec looks ahead
-    samples = np.zeros((frames, 1, size), np.float32)
+    count = -(-(waveform.size + max(codec.delay, 0)) // size)
+    samples = np.zeros((count, 1, size), np.float32)
     samples.reshape(-1)[: waveform.size] = np.clip(waveform, -1, 1)
     coded = samples if codec.sample_format == "fltp" else to_int16(samples)
-    decoded: list[npt.NDArray[np.generic]] = []
+    frames: list[av.AudioFrame | None] = []
     for number, part in enumerate(coded):
         frame = av.AudioFrame.from_ndarray(part, format=codec.sample_format, layout="mono")
         frame.sample_rate, frame.pts = codec.sample_rate, number * size
-        decoded += [out.to_ndarray()[0] for packet in encoder.encode(frame) for out in decoder.decode(packet)]
+        frames.append(frame)
+    frames.append(None)  # give what is kept back: of MP3, up to a fifth of a second
+    packets = [packet for frame in frames for packet in encoder.encode(frame)]
+    decoded = [out.to_ndarray()[0] for packet in [*packets, None] for out in decoder.decode(packet)]
     joined = np.concatenate(decoded)
     heard = from_int16(joined) if joined.dtype == np.int16 else joined.astype(np.float32, copy=False)
     heard = heard[codec.delay :] if codec.delay >= 0 else np.pad(heard, (-codec.delay, 0))
