@@ -104,6 +104,17 @@ def _libsndfile_blocks(file: _SoundFile) -> Iterator[Block]:
         yield block
 
 
+def _ogg(data: bytes) -> AbstractContextManager[Stream]:
+    """Streams side by side all begin before the first goes on. Of a chain (RFC 3533, 4), libsndfile reads the first
+    link alone, and FFmpeg loses parts of the others.
+    """
+    begins = b"\x02\x06"  # header types of a page that begins a stream
+    types = b"".join(re.findall(rb"OggS\x00([\x00-\x07])", data)).lstrip(begins)
+    if any(flags in begins for flags in types):
+        raise UnsupportedFormat("An Ogg file is one clip. Received: several, one after the other.")
+    return _libsndfile(data)
+
+
 @cache
 def _load_av() -> ModuleType:
     """PyAV, whose import only the clips that need it pay for."""
@@ -249,7 +260,7 @@ def _g711(law: str) -> Waveform:
 FORMATS: dict[str, tuple[bytes, tuple[Decoder, ...]]] = {  # container -> its first bytes, decoders in order
     "WAV": (rb"RIFF....WAVE|RIFX....WAVE|RF64....WAVE", (_wav, partial(_ffmpeg, demuxer="wav"))),
     "FLAC": (rb"fLaC", (_libsndfile, partial(_ffmpeg, demuxer="flac"))),
-    "OGG": (rb"OggS", (_libsndfile, partial(_ffmpeg, demuxer="ogg"))),
+    "OGG": (rb"OggS", (_ogg, partial(_ffmpeg, demuxer="ogg"))),
     "AU": (rb"\.snd", (_libsndfile,)),
     "AIFF": (rb"FORM....AIF[FC]", (_libsndfile,)),
     "MP3": (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", (partial(_ffmpeg, demuxer="mp3", tells_duration=False),)),

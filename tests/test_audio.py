@@ -129,6 +129,14 @@ def test_a_sweep_comes_back_by_ffmpeg(container: str, codec: str, rate: int, nam
     is_sweep(decode(data, sample_rate=rate), name=name, rate=rate, least_snr_db=least_snr_db)
 
 
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_an_ogg_of_several_clips_is_refused_not_scored_in_part(codec: str) -> None:
+    one = clip(sweep(sample_rate=RATE), sample_rate=RATE, container="OGG", codec=codec)
+    assert decode(one, sample_rate=RATE).duration_seconds == 1.0
+    with pytest.raises(UnsupportedFormat, match="several"):
+        decode(one + one, sample_rate=RATE)
+
+
 def test_adts_comes_back_with_the_encoder_delay_that_it_cannot_tell() -> None:
     data = ffmpeg_clip(sweep(sample_rate=RATE), sample_rate=RATE, container="adts", codec="aac")
     decoded = decode(data, sample_rate=RATE)
