@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -175,8 +174,7 @@ def _floor(artifact: Path, plan: Plan) -> Floor:
 def _measured(module: str, *arguments: str) -> dict[str, Any]:
     """What a process of its own finds."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the service sets it for itself
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -7,11 +7,14 @@ import argparse
 import dataclasses
 import io
 import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the service does, before NumPy
 
 import numpy as np
 import soundfile

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 os.environ.pop("OPENBLAS_CORETYPE", None)  # before NumPy: the peak is this core's, not another's
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and of one thread: more would wait for one another on the core
 
 import numpy as np
 import onnx

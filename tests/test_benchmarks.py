@@ -206,6 +206,16 @@ def test_the_count_of_an_artifact_is_that_of_its_network(store: Path) -> None:
     assert 0 < front < whole
 
 
+@pytest.mark.parametrize("module", ["floor", "cost", "stages"])
+def test_a_process_of_its_own_multiplies_on_one_thread(module: str) -> None:
+    script = (
+        f"import benchmarks.{module}, threadpoolctl; print([p['num_threads'] for p in threadpoolctl.threadpool_info()])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    said = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert set(json.loads(said.stdout)) == {1}
+
+
 def test_a_share_of_the_floor_is_of_rounds() -> None:
     timed = [floor.Timed("onnx", 2, [0.004, 0.002]), floor.Timed(floor.FRONT_END, 2, [0.001, 0.001])]
     found = floor.Floor(window_mflop=50.0, front_end_mflop=10.0, peak_gflops=[50.0, 100.0], timed=timed)
