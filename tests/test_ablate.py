@@ -1,12 +1,15 @@
 import argparse
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.made_store import make_corpus
-from training import ablate
+from training import ablate, dataset
 from training.ablate import Plan, Row, table
+from training.corpus import protocol_path
 
 BASE = {
     "branches": {"main": {"options": {"filters": [2, 2, 2, 2], "dense": 4}, "front_end": {"bands": 32}}},
@@ -43,6 +46,57 @@ def test_every_row_is_trained_with_every_seed_and_none_twice(tmp_path: Path, mon
     with pytest.raises(ValueError, match="the configuration that it began with"):
         ablate.run(args)
     assert json.loads((tmp_path / "out" / "ablation.json").read_text()) == figures
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"name": "plain"}, {"name": "typo", "set": {"fit.maks": 0.3}}], "The configuration of 'typo' .*fit.maks: "),
+        ([{"name": "plain"}, {"name": "typo", "set": {"branches.main.family": "cnn"}}], "A family is one of"),
+        ([{"name": "plain"}, {"nam": "typo"}], "A plan has keys .*rows.1.nam: "),
+        ([], "A plan has keys .*rows: "),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_is_refused_before_its_first_row(
+    tmp_path: Path, rows: list[dict[str, Any]], said: str
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"base": BASE, "rows": rows}))
+    args = argparse.Namespace(
+        plan=plan, corpus=[make_corpus(tmp_path / "made")], copies=[], seeds=1, out=tmp_path / "o"
+    )
+    with pytest.raises(ValueError, match=said) as told:
+        ablate.run(args)
+    assert "\n" not in str(told.value)
+    assert not args.out.exists()
+
+
+def test_another_eval_is_measured_anew_and_nothing_learned_again(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"base": BASE, "rows": [{"name": "plain"}]}))
+    corpus = make_corpus(tmp_path / "made")
+    args = argparse.Namespace(plan=plan, corpus=[corpus], copies=[], seeds=1, out=tmp_path / "out")
+
+    def figures() -> dict[str, float]:
+        dataset._load.cache_clear()  # as in another process
+        assert ablate.run(args) == 0
+        [found] = json.loads((args.out / "ablation.json").read_text())["plain"]
+        return dict(found)
+
+    before, learner = figures(), (args.out / "00-0" / "last.keras").read_bytes()
+    dev, evaluated = (corpus / f"ASVspoof2019_LA_{partition}" for partition in ("dev", "eval"))
+    evaluated.symlink_to(dev)
+    lines = protocol_path(corpus, "dev").read_text()
+    protocol_path(corpus, "eval").write_text(lines)
+    same = figures()
+    assert same == before | {f"made eval {of}": before[f"made dev {of}"] for of in ablate.CHANNELS}
+    swapped = {"A01 spoof": "- bonafide", "A02 spoof": "- bonafide", "- bonafide": "A01 spoof"}
+    changed = re.sub("|".join(swapped), lambda found: swapped[found[0]], lines)
+    protocol_path(corpus, "eval").write_text(changed)
+    other = figures()
+    assert {name: other[name] for name in before} == before
+    assert other["made eval original"] == pytest.approx(100 - same["made eval original"])
+    assert (args.out / "00-0" / "last.keras").read_bytes() == learner
 
 
 def test_no_row_is_another_s_and_no_corpus_either(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training import channels, dataset
-from training.config import Config, override
-from training.corpus import corpus_name, protocol_path
+from training.config import Config, override, read_object, validated
+from training.corpus import corpus_name, protocol_path, protocol_sha256
 from training.fit import clip_logits, fit
 from training.metrics import equal_error_rate
+from training.model import make_branches
 from training.train import claim
 from training.trials import Scores
 
@@ -57,7 +58,7 @@ class Plan(BaseModel):
         data = json.loads(json.dumps(self.base))
         for name, value in {**row.set, "fit.seed": seed}.items():
             override(data, name, value)
-        return Config.model_validate(data)
+        return validated(Config, data, what=f"The configuration of {row.name!r}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +83,14 @@ def run(args: argparse.Namespace) -> int:
     Raises
     ------
     ValueError
-        No seed, two rows of one name, or `--out` holds runs of other rows or corpora.
+        No seed, a row that is no configuration, two rows of one name, or `--out` holds runs of other rows or corpora.
     """
     if args.seeds < 1:
         raise ValueError(f"--seeds is 1 or more. Received: {args.seeds}.")
-    plan = Plan.model_validate_json(args.plan.read_text(encoding="utf-8"))
+    plan = validated(Plan, read_object(args.plan, what="A plan"), what="A plan")
+    for row in plan.rows:  # before the first is trained: the last one's turn may come in days
+        make_branches(plan.config(row, seed=0))
+    evaluated = {corpus_name(c): protocol_sha256(c, "eval") for c in args.corpus if protocol_path(c, "eval").exists()}
     figures: dict[str, list[dict[str, float]]] = {row.name: [] for row in plan.rows}
     for seed in range(args.seeds):
         for number, row in enumerate(plan.rows):
@@ -95,10 +99,12 @@ def run(args: argparse.Namespace) -> int:
             config = plan.config(row, seed=seed)
             corpora = [*args.corpus, *(args.copies if row.copies else [])]
             claim(folder, config, corpora)
-            if not found.exists():
+            kept = json.loads(found.read_text()) if found.exists() else {}
+            if kept.get("eval") != evaluated:  # train and dev are as they were: `claim` has seen to it
                 model = fit(config, corpora, folder)
-                found.write_text(json.dumps(errors(model, config, args.corpus), indent=1))
-            figures[row.name].append(json.loads(found.read_text()))
+                kept = {"eval": evaluated, "percent": errors(model, config, args.corpus)}
+                found.write_text(json.dumps(kept, indent=1))
+            figures[row.name].append(kept["percent"])
             (args.out / "ablation.json").write_text(json.dumps(figures, indent=1))
             (args.out / "ablation.md").write_text(table(figures))
     print(table(figures))

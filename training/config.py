@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,7 @@ from model_store.manifest import FamilyName, Pooling
 from training.channels import TRAINING_CODECS, named
 from training.rawboost import Kind
 
+T = TypeVar("T", bound=BaseModel)
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # what Keras takes for a layer, and no "/"
@@ -210,11 +211,16 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:
             override(data, name, json.loads(value))
         except json.JSONDecodeError:
             override(data, name, value)
+    return validated(Config, data, what="A configuration")
+
+
+def validated(kind: type[T], data: Any, *, what: str) -> T:
+    """Data as what they are to be, or a ValueError that names each key and each value that `what` cannot have."""
     try:
-        return Config.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}: {e['input']!r}" for e in error.errors())
-        raise ValueError(f"A configuration has keys and values of its table. Received: {faults}.") from None
+        raise ValueError(f"{what} has keys and values of its table. Received: {faults}.") from None
 
 
 def override(data: dict[str, Any], name: str, value: Any) -> None:
