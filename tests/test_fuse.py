@@ -62,6 +62,15 @@ def test_runs_that_do_not_go_together_are_refused(
     assert "names of their own. Received: 'main' twice" in capsys.readouterr().err
     assert main(["fuse", f"--run={runs[0]}", "--without", "main", "--out", str(tmp_path / "none")]) == 1
     assert "without main, which leaves none" in capsys.readouterr().err
+    assert main(["fuse", f"--run={runs[0]}", "--without", "mian", "--out", str(tmp_path / "none")]) == 1
+    assert "is one of a run. Received: mian." in capsys.readouterr().err
+    assert main(["fuse", f"--run={runs[0]}", "--name", "My Model", "--out", str(tmp_path / "none")]) == 1
+    assert "Received: name: String should match pattern" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    before = {path.name: path.read_bytes() for path in runs[0].iterdir()}
+    assert main(["fuse", *(f"--run={run}" for run in runs), "--out", str(runs[0])]) == 1
+    assert "the configuration that it began with" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in runs[0].iterdir()} == before
     other = tmp_path / "other"
     other.mkdir()
     config = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"loss": "p2sgrad"})})

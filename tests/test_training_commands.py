@@ -55,6 +55,15 @@ def test_a_published_run_says_what_it_was_made_from(made: Path) -> None:
     assert "1 attacks not in training" in manifest.output.operating_points["balanced"].measured_on
 
 
+@pytest.mark.parametrize("licence", ["maid=CC0", "CC0"])
+def test_a_licence_is_of_a_corpus_of_the_run(made: Path, licence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    publish = ["publish", "--run", str(made / "run"), "--store", str(made / "other"), "--licence", licence]
+    assert main(publish) == 1
+    name = licence.partition("=")[0]
+    assert capsys.readouterr().err == f"A licence is of one of made, as CORPUS=TEXT. Received: one of {name}.\n"
+    assert not (made / "other").exists()
+
+
 def test_the_card_holds_the_figures_of_the_manifest(made: Path) -> None:
     folder = Store(made / "store").resolve("simple_cnn@1")
     manifest, card = verify(folder), (folder / "card.md").read_text()

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from training import dataset
-from training.config import Config
+from training.config import Config, validated
 from training.corpus import attacks, corpus_names, read_partition
-from training.fit import LEARNER_FILE, MODEL_FILE, averaged, clip_logits, read_history, read_learner
+from training.fit import LEARNER_FILE, MODEL_FILE, averaged, claim_config, clip_logits, read_history, read_learner
 from training.fold import fold
 from training.fusion import weigh
 from training.model import branches_of, make_artifact, make_logits
@@ -35,10 +35,13 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: 
     Raises
     ------
     ValueError
-        Runs that do not go together, two branches of one name, or none that is left.
+        Runs that do not go together, two branches of one name, one to leave out that no run has, or none that is left;
+        a name that is none; or `out` holds another run.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
+    if name:
+        first = validated(Config, first.model_dump(mode="json") | {"name": name}, what="A fused configuration")
     branches: dict[str, keras.Model] = {}
     for run, config in zip(runs, configs, strict=True):
         if (config.input, config.fit.loss) != (first.input, first.fit.loss):
@@ -50,11 +53,14 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: 
                     raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
                 if each not in without:
                     branches[each] = fold(branch)
+    if unknown := set(without) - {each for config in configs for each in config.branches}:
+        raise ValueError(f"A branch that is left out is one of a run. Received: {', '.join(sorted(unknown))}.")
     if not branches:
         raise ValueError(f"A model has a branch. Received: without {', '.join(without)}, which leaves none.")
     described = {each: branch for config in configs for each, branch in config.branches.items() if each in branches}
     parts = tuple(config.model_dump(mode="json") for config in configs)
-    fused = first.model_copy(update={"name": name or first.name, "branches": described, "parts": parts})
+    fused = first.model_copy(update={"branches": described, "parts": parts})
+    claim_config(out, fused)
 
     corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
     roots = [Path(c["path"]) for c in corpora]
@@ -63,8 +69,6 @@ def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: 
     logits = clip_logits(make_logits(fused, branches), dev, fused)
     utterances = [r.utterance for r in dev]
     weights = weigh(logits, utterances, training_attacks=_learned(corpora), alike=fused.fusion == "mean")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(fused.model_dump_json(indent=1))
     (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     (out / "history.json").write_text(json.dumps(read_history(runs[0]), indent=1))
     make_artifact(fused, branches, weights=weights).save(out / MODEL_FILE)

@@ -69,10 +69,13 @@ def publish(
     ValueError
         It does not pass the gate, and there is no waiver: a sentence for each limit that does not hold. Or the two
         runtimes do not agree on each clip (`ONNX_TOLERANCE`), or a held-out run is of another recipe, or began
-        with, or learned from, what the published one did.
+        with, or learned from, what the published one did; or a licence is of no corpus of the run.
     """
     config = Config.model_validate_json((run / "config.json").read_text())
     corpora = trained_on(run)
+    if unknown := licences.keys() - {c.name for c in corpora}:
+        rule = f"A licence is of one of {', '.join(c.name for c in corpora)}, as CORPUS=TEXT"
+        raise ValueError(f"{rule}. Received: one of {', '.join(sorted(unknown))}.")
     draft = draft_manifest(config, corpora, licences)
     model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
