@@ -45,10 +45,11 @@ class Fixed:
         return np.full(shape, 71)
 
 
-def test_a_filter_is_five_notches_as_scipy_makes_them() -> None:
-    (ours,) = rawboost.notches(Fixed(), 1, sample_rate=RATE)  # type: ignore[arg-type]
-    centre, width = 4_010, 550
-    notch = signal.firwin(71, [centre - width / 2, centre + width / 2], window="hamming", fs=RATE)
+@pytest.mark.parametrize(("rate", "centre"), [(RATE, 4_010), (8_000, 2_010)])
+def test_a_filter_is_five_notches_as_scipy_makes_them(rate: int, centre: int) -> None:
+    (ours,) = rawboost.notches(Fixed(), 1, sample_rate=rate)  # type: ignore[arg-type]
+    width = 550
+    notch = signal.firwin(71, [centre - width / 2, centre + width / 2], window="hamming", fs=rate)
     expected = np.ones(1)
     for _ in range(5):
         expected = np.convolve(expected, notch)

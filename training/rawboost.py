@@ -17,7 +17,7 @@ Kind = Literal["1", "2", "3", "1+2", "1+3", "2+3", "1+2+3", "1|2"]  # + in serie
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NOTCHES = 5
-_CENTRE_HZ = (20, 8_000)
+_CENTRE_HZ = (20, 8_000)  # and no higher than half the sample rate
 _WIDTH_HZ = (100, 1_000)
 _TAPS = (10, 100)
 _HIGHEST_POWER = 5
@@ -94,7 +94,9 @@ def notches(rng: np.random.Generator, filters: int, *, sample_rate: int) -> Wave
     Each notch is the band-stop of 11 to 101 taps that a Hamming window makes; each filter symmetric, its peak gain 1.
     """
     shape = (filters, _NOTCHES, 1)
-    centre, width = rng.uniform(*_CENTRE_HZ, shape), rng.uniform(*_WIDTH_HZ, shape)
+    lowest, highest = _CENTRE_HZ
+    centre = rng.uniform(lowest, min(highest, sample_rate / 2), shape)
+    width = rng.uniform(*_WIDTH_HZ, shape)
     half = rng.integers(_TAPS[0], _TAPS[1] + 1, shape) // 2
     low = np.maximum(centre - width / 2, 1e-3) / (sample_rate / 2)
     high = np.minimum(centre + width / 2, sample_rate / 2 - 1e-3) / (sample_rate / 2)
