@@ -30,3 +30,13 @@ def test_a_bias_and_what_ends_in_a_logit_take_the_steps_of_adamw() -> None:
     gradient = np.array([3.0, -0.5, 1e-3, 2.0, -1.0])
     assert np.allclose(step((5,), gradient), -0.1 * np.sign(gradient), atol=1e-3)
     assert np.allclose(step((5, 1), gradient[:, None]), -0.1 * np.sign(gradient)[:, None], atol=1e-3)
+
+
+def test_all_weights_decay_as_asked() -> None:
+    for weight_decay in (0.0, 0.5):
+        variables = [keras.Variable(np.ones(shape, np.float32)) for shape in ((3, 3, 4, 8), (5,), (5, 1))]
+        optimizer = ConvolutionMuon(0.1, weight_decay=weight_decay)
+        optimizer.build(variables)
+        optimizer.apply([keras.ops.zeros(variable.shape) for variable in variables])
+        for variable in variables:
+            assert np.allclose(variable.numpy(), 1 - 0.1 * weight_decay, atol=1e-6)
