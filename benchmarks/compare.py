@@ -49,8 +49,8 @@ def compare(
 def table(found: Mapping[Case, Mapping[str, Loads]]) -> str:
     """Markdown: a row for each version under each load."""
     lines = [
-        "| load | version | requests/s | of it, what this one answers | CPU ms a request | p50, p99, ms |",
-        "|---|---|---|---|---|---|",
+        "| load | version | requests/s | of it, what this one answers | CPU ms a request | p50, p99, ms | errors |",
+        "|---|---|---|---|---|---|---|",
     ]
     for case, by_name in found.items():
         for name, loads in by_name.items():
@@ -58,7 +58,7 @@ def table(found: Mapping[Case, Mapping[str, Loads]]) -> str:
             p50, p99 = (stats.percentile_ms(loads.latencies, percent) for percent in (50, 99))
             lines.append(
                 f"| {case} | {name} | {stats.spread(loads.throughput):.0f} | {ratio:.2f} "
-                f"| {stats.spread(loads.server_cpu_ms):.2f} | {p50:.1f}, {p99:.1f} |"
+                f"| {stats.spread(loads.server_cpu_ms):.2f} | {p50:.1f}, {p99:.1f} | {loads.errors} |"
             )
     return "\n".join(lines)
 

@@ -526,7 +526,10 @@ def test_versions_are_loaded_in_turn(store: Path, tmp_path: Path) -> None:
     first, second = compare.table(found).splitlines()[2:]
     assert first.startswith("| pcm16, 2 clients | this | ")
     assert " | 1.00 (1.00 to 1.00) | " in first
+    assert first.endswith(" | 0 |")
+    found[cases[0]][str(before)].errors = 7  # throughput and latency are of the others
     assert str(before) in second
+    assert compare.table(found).endswith(" | 7 |")
     (before / "service").unlink()
     with pytest.raises(RuntimeError, match="A server is ready"):
         run([before])
