@@ -192,6 +192,7 @@ def main() -> int:
     parser.add_argument("--model", default="duo", help="family or family@version")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    servers.told_to_end()
     begun = time.monotonic()
     try:
         plan = QUICK if arguments.quick else FULL

@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("--model", default="duo", help="family or family@version")
     parser.add_argument("--runtime", default="keras", choices=("keras", "onnx"))
     arguments = parser.parse_args()
+    servers.told_to_end()
     try:
         names = tuple(_named(arguments.trees))
         found = compare(

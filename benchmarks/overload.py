@@ -138,6 +138,7 @@ def main() -> int:
     if not service_cores:
         parser.error("The clients have a core of their own. Received: one core for all.")
     os.sched_setaffinity(0, {clients_core})  # and of what is started from here, but for the service
+    servers.told_to_end()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bonafide-benchmark-") as folder:
         root, body = Path(folder) / "store", Path(folder) / "clip"

@@ -80,6 +80,16 @@ class Server:
         return found
 
 
+def told_to_end() -> None:
+    """Have a SIGTERM, and a terminal that is closed, end this process as Ctrl-C does: after its servers.
+
+    They are in groups of their own, so that nothing else ends them, and what is stopped would stay so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+            signal.signal(number, signal.default_int_handler)
+
+
 @contextmanager
 def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
     """The others stopped for a while: those that wait by asking again and again, as LitServe's do, take from it."""

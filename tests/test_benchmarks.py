@@ -166,6 +166,35 @@ def test_a_server_is_measured_with_all_that_it_starts() -> None:
         process.wait()
 
 
+@pytest.mark.parametrize(("number", "nohup"), [("TERM", False), ("HUP", False), ("HUP", True)])
+def test_who_is_told_to_end_ends_its_servers(store: Path, tmp_path: Path, number: str, nohup: bool) -> None:
+    """One that is stopped, too; under nohup a terminal that is closed ends nothing."""
+    script = f"""
+import pathlib, signal, sys, time
+from benchmarks import servers
+if {nohup}:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+servers.told_to_end()
+store, log = map(pathlib.Path, sys.argv[1:])
+with servers.ours(store, "simple_cnn", log=log, settings=dict(BONAFIDE_RUNTIME="onnx")) as server:
+    with servers.alone(servers.Server("another", "", 0, 0.0), [server]):
+        print(server.pid, flush=True)
+        time.sleep({1 if nohup else 60})
+"""
+    command = [sys.executable, "-c", script, store, tmp_path / "log"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(getattr(signal, f"SIG{number}"))
+        process.communicate(timeout=60)
+    try:
+        assert (process.returncode == 0) is nohup
+        assert not Path(f"/proc/{pid}").exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 # The floor --------------------------------------------------------------------------------------------------
 
 
