@@ -12,7 +12,10 @@ EXAMPLES = Path(__file__).parent / "examples.json"
 _REQUEST_ID = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
 _HEADERS = {
     "X-Request-ID": {"description": "the request's, or a ULID made for it", "schema": _REQUEST_ID},
+    "Retry-After": {"description": "seconds after which to ask again", "schema": {"type": "integer", "minimum": 1}},
+    "WWW-Authenticate": {"description": "which key is asked for (RFC 6750, 3)", "schema": {"type": "string"}},
 }
+_OF_STATUS = {"401": "WWW-Authenticate", "403": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 _PARAMETERS = {
     "X-Request-ID": {
         "name": "X-Request-ID",
@@ -37,8 +40,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         if "security" in operation:  # a service without a keys file asks for none
             operation["security"].append({})
         operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/X-Request-ID"})
-        for response in operation["responses"].values():
-            response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+        for status, response in operation["responses"].items():
+            names = ["X-Request-ID", *([_OF_STATUS[status]] if status in _OF_STATUS else [])]
+            response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return made
 
 

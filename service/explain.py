@@ -82,7 +82,12 @@ async def explain(
     dependencies=[Depends(needs("detect"))],
     response_class=Response,
     responses=problems.responses(*REQUEST_PROBLEMS, *AUDIO_PROBLEMS)
-    | {200: {"description": "WAV, 16-bit PCM.", "content": {"audio/wav": {}}}},
+    | {
+        200: {
+            "description": "WAV, 16-bit PCM.",
+            "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
     openapi_extra=_BODY,
 )
 async def waveform(request: Request, model: Annotated[Loaded, Depends(loaded_model)]) -> Response:

@@ -74,7 +74,7 @@ async def ready(request: Request, registry: Annotated[Registry, Depends(loaded_r
     dependencies=[Depends(needs("metrics"))],
     response_class=Response,
     responses=problems.responses(*ACCESS_PROBLEMS)
-    | {200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
+    | {200: {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
     """Metrics, for Prometheus to scrape."""

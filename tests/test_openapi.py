@@ -146,6 +146,22 @@ def test_every_answer_has_a_request_id(document: dict[str, Any]) -> None:
             assert all("X-Request-ID" in answer["headers"] for answer in operation["responses"].values())
 
 
+def test_every_answer_has_its_other_headers(document: dict[str, Any]) -> None:
+    others = {"401": "WWW-Authenticate", "403": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                assert set(answer["headers"]) - {"X-Request-ID"} == ({others[status]} if status in others else set())
+
+
+def test_every_answer_has_a_schema(document: dict[str, Any]) -> None:
+    """Without one, generated clients drop the content."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                assert all(content["schema"] for content in answer["content"].values())
+
+
 def test_a_key_is_described_where_one_may_be_asked_for(document: dict[str, Any]) -> None:
     assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
     for path in ROUTES:
