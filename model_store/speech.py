@@ -40,10 +40,7 @@ class Condition:
     bandwidth_hz: float  # 99.9 % of the energy lies below
     above_4khz_db: float  # energy, of the whole; -inf where there is none
     level_dbfs: float  # of the whole waveform, RMS; -inf for digital silence
-
-    @property
-    def speech_seconds(self) -> float:
-        return float(self.speech.sum()) * _FRAME_SECONDS
+    speech_seconds: float  # no more than there are of the waveform, whose last frame may end beyond it
 
     def speech_between(self, start_seconds: float, end_seconds: float) -> float:
         """Seconds of speech in a passage."""
@@ -97,6 +94,7 @@ def measure(waveform: Waveform, *, sample_rate: int) -> Condition:
         bandwidth_hz=_bandwidth(energy, sample_rate=sample_rate),
         above_4khz_db=_above_telephone(energy, sample_rate=sample_rate),
         level_dbfs=float(10 * np.log10(power)) if power > 0 else -np.inf,
+        speech_seconds=min(float(speech.sum()) * _FRAME_SECONDS, waveform.size / sample_rate),
     )
 
 

@@ -74,6 +74,12 @@ def test_voice_is_speech_whatever_its_pitch_and_level(pitch_hz: float, gain: flo
     assert found.speech_seconds == condition(voice(pitch_hz=pitch_hz)).speech_seconds
 
 
+def test_a_waveform_has_no_more_speech_than_it_is_long() -> None:
+    found = condition(voice()[240:3_440])  # all of it one syllable, and the last frame cut short
+    assert found.speech.all()
+    assert found.speech_seconds == 0.2 < found.speech_between(0, 1)
+
+
 def test_a_busy_tone_after_speech_takes_none_of_it() -> None:
     tone = keyed((480, 620), on=0.25, period=0.5, noise=0.012)
     found = condition(np.concatenate([voice(), voice(pitch_hz=220.0), tone, tone, tone]))
