@@ -61,6 +61,7 @@ def create_app(settings: Settings, *, once_loaded: Callable[[], None] = lambda: 
         lifespan=_lifespan,
         docs_url=None,  # service.pages has it, under a policy
         redoc_url=None,
+        redirect_slashes=False,  # behind a balancer that ends TLS, it would send clips and keys to http
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     telemetry = Telemetry()

@@ -33,7 +33,7 @@ def missing(answer: httpx.Response) -> set[str]:
         ("GET", "/metrics", 200, {}),
         ("GET", "/openapi.json", 200, {}),
         ("GET", STATIC, 200, {}),
-        ("GET", "/models/", 307, {}),
+        ("GET", "/models/", 404, {}),
         ("POST", "/batch", 400, {"content": CLIP}),
         ("GET", STATIC, 400, {"headers": {"Range": "bytes=5-2"}}),
         ("GET", STATIC, 400, {"headers": {"Range": "bytes=99999999-"}}),
