@@ -101,13 +101,13 @@ class WindowDetail(SegmentScore):
     """A window, with what its score came from."""
 
     logit: float
-    speech_seconds: float = Field(description="its weight in the clip's logit")
+    speech_seconds: float = Field(description="its weight in the clip's logit, in frames of 32 ms")
 
 
 class Explanation(_Wire):
     """How the score came about, for the channel that the verdict is of."""
 
-    logit: float = Field(description="speech-weighted mean of the windows' logits")
+    logit: float = Field(description="the windows' logits, by the manifest's `pooling`")
     calibration_slope: float = Field(description="of the clip's class of channel")
     calibration_intercept: float = Field(description="score = slope * logit + intercept")
     level_dbfs: float | None = Field(description="RMS; null for digital silence")
