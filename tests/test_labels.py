@@ -1,5 +1,6 @@
 """canary and shadow on the disk: who may have them, and what a broken file of them is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_labels_are_set_replaced_and_taken_away(store: Store) -> None:
     assert read_labels(store, "tiny") == Labels(canary=Labelled(version=3, share=0.5))
     assert store.resolve("tiny").name == "1"  # whatever is labelled
     assert sorted(p.name for p in (store.root / "tiny").iterdir()) == [".lock", "1", "2", "3", LABELS_FILE, "pinned"]
+
+
+def test_commands_at_the_same_time_lose_no_label(store: Store) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            list(pool.map(lambda label: set_label(store, label, "tiny@2", share=1.0), ("canary", "shadow")))
+            both = Labelled(version=2, share=1.0)
+            assert read_labels(store, "tiny") == Labels(canary=both, shadow=both)
+            list(pool.map(lambda label: remove_label(store, label, "tiny"), ("canary", "shadow")))
+            assert read_labels(store, "tiny") == Labels()
 
 
 def test_a_canary_is_promoted(store: Store) -> None:
