@@ -12,9 +12,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from service import console, explain, keys, pages, status
+from service import access, console, explain, keys, pages, status
 from service.app import create_app
 from service.routes import router
+from service.telemetry import Telemetry
 from tests.serving import Client, serving, settings
 from tests.signals import clip, speech
 from tests.test_problems import check
@@ -171,11 +172,23 @@ def test_a_file_that_breaks_changes_nothing(keyed: Keyed, caplog: pytest.LogCapt
 
 
 def test_a_file_that_others_may_read_is_warned_of(keyed: Keyed, caplog: pytest.LogCaptureFixture) -> None:
-    keyed.path.chmod(0o640)
-    keyed.ask("GET", "/models", "detect")
-    keyed.ask("GET", "/models", "detect")
-    assert [record.levelname for record in caplog.records if "chmod 600" in record.message] == ["WARNING"]
-    keyed.path.chmod(0o600)
+    for mode, warnings in ((0o640, 1), (0o604, 2), (0o600, 2)):
+        keyed.path.chmod(mode)
+        keyed.ask("GET", "/models", "detect")
+        keyed.ask("GET", "/models", "detect")
+        told = [record.levelname for record in caplog.records if "chmod 600" in record.message]
+        assert told == warnings * ["WARNING"]
+
+
+@pytest.mark.parametrize(("mode", "warnings"), [(0o640, 1), (0o600, 0)])
+def test_the_file_to_begin_with_is_warned_of_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warnings: int
+) -> None:
+    path = tmp_path / "keys.json"
+    keys.make(path, client="ivr", scopes=("detect",))
+    path.chmod(mode)
+    access.Keyring(path, Telemetry())
+    assert sum("chmod 600" in record.message for record in caplog.records) == warnings
 
 
 # Rates

@@ -41,6 +41,14 @@ def test_a_key_is_found_by_its_secret_alone(path: Path) -> None:
         assert found(path, wrong) is None, wrong
 
 
+def test_a_key_made_before_opens_still() -> None:
+    """Known answer: the hash is BLAKE2b (RFC 7693) of 32 bytes, with the key's salt and this personalisation."""
+    secret = "s" * 43
+    hashed = "a890fda305828af7c8f09d24805e015d65c201a6ae7254487f6c02d79fec2a9c"
+    key = keys.Key(id="0" * 16, client="ivr", scopes=("detect",), salt=bytes(range(16)).hex(), hash=hashed, created=NOW)
+    assert keys.Keys(keys=(key,)).find(f"{key.id}.{secret}", now=NOW) == key
+
+
 def test_the_file_has_no_secret_and_is_its_owners(path: Path) -> None:
     texts = [keys.make(path, client=client, scopes=("detect",))[1] for client in ("one", "two")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
