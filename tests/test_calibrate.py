@@ -43,6 +43,14 @@ def test_classes_that_do_not_overlap_claim_no_more_than_their_count_allows() -> 
         assert highest == pytest.approx(np.log(count + 1), abs=0.1)
 
 
+def test_each_key_is_believed_by_its_own_count() -> None:
+    made = [Trial(f"S{n}", f"b{n}", None, "bonafide", 1.0, "wideband") for n in range(5)]
+    made += [Trial("S", f"s{n}", "A01", "spoof", -1.0, "wideband") for n in range(200)]
+    scores = {t.key: t.score for t in calibrate.calibrated(made, calibrate.fit_lines(made, fitted_on=""))}
+    assert scores["bonafide"] == pytest.approx(np.log(6), abs=0.05)
+    assert scores["spoof"] == pytest.approx(-np.log(201), abs=0.2)
+
+
 def test_each_class_of_channel_gets_the_line_that_bent_it() -> None:
     wide, coded = trials(separation=2), trials(separation=2, intercept=-10, channel="coded", seed=1)
     lines = calibrate.fit_lines(wide + coded, fitted_on="a made set")
@@ -157,6 +165,16 @@ def test_points_of_a_detector_that_makes_no_errors_stay_in_order_and_claim_no_ce
     assert thresholds == sorted(thresholds)
     assert points["balanced"].false_accept_rate == 0
     assert points["balanced"].false_accept_interval[1] > 0.3
+
+
+def test_an_attack_with_many_clips_does_not_decide_where_the_thresholds_lie() -> None:
+    """One attack of 99 clips far below and one of a clip at 3: half of the attacks is accepted up to that clip."""
+    made = [Trial("s", f"a{n}", "A01", "spoof", -5.0, "wideband") for n in range(99)]
+    made += [Trial("s", "b", "A02", "spoof", 3.0, "wideband")]
+    made += [Trial(f"S{n}", f"c{n}", None, "bonafide", float(n), "wideband") for n in range(10)]
+    assert calibrate.thresholds(made)["high_security"] == np.nextafter(3.0, np.inf)
+    made += [Trial("S9", f"d{n}", None, "bonafide", 9.0, "wideband") for n in range(490)]
+    assert calibrate.thresholds(made)["low_friction"] == 0.0
 
 
 def test_each_attack_and_each_speaker_counts_the_same() -> None:

@@ -135,6 +135,8 @@ def test_a_balanced_subset_keeps_the_smaller_class_and_samples_the_larger() -> N
     assert set(subset.spoof) <= set(scores.spoof)
     assert subset.spoof.tolist() == balanced_subset(scores, seed=1).spoof.tolist()
     assert set(subset.spoof) != set(balanced_subset(scores, seed=2).spoof)
+    mirrored = balanced_subset(Scores(bonafide=scores.spoof, spoof=scores.bonafide), seed=1)
+    assert sorted(mirrored.spoof) == list(range(20))
 
 
 def test_cllr_of_scores_that_say_nothing_is_one_bit() -> None:
@@ -212,6 +214,13 @@ def test_calibrated_scores_lie_on_the_diagonal_and_boastful_ones_do_not() -> Non
     assert np.abs(observed - claimed).max() > 0.2
     outside = [not low < middle < high for low, high, middle in reliability_bins(boastful)]
     assert sum(outside) >= 5
+
+
+def test_the_interval_of_a_bin_is_jeffreys_of_both_rates_into_it() -> None:
+    """30 of 100 bonafide and 80 of 100 spoofs score 0: both ends by a million draws of its definition."""
+    scores = Scores(bonafide=np.repeat([0, 1], [30, 70]), spoof=np.repeat([0, 1], [80, 20]))
+    (low, high, middle), _ = reliability_bins(scores)
+    assert (low, high, middle) == (pytest.approx(0.212, abs=0.005), pytest.approx(0.336, abs=0.005), 0.5)
 
 
 def test_bins_of_equal_scores_are_one() -> None:
