@@ -156,11 +156,11 @@ def test_a_decision_without_a_line_is_not_answered(
     assert lines[-2]["request_id"] == kept.json()["request_id"]
 
 
-def trail(tmp_path: Path, *, required: bool) -> tuple[Trail, Path, AuditKey]:
+def trail(tmp_path: Path, *, required: bool, sync_seconds: float = 0.0) -> tuple[Trail, Path, AuditKey]:
     values = knobs(tmp_path)
     key = AuditKey.read(values["audit_key_file"])
     files = Files(values["audit_dir"], key, max_bytes=1 << 20)
-    made = Trail(files, Telemetry(), key=key, required=required, sync_seconds=0.0)
+    made = Trail(files, Telemetry(), key=key, required=required, sync_seconds=sync_seconds)
     return made, values["audit_dir"], key
 
 
@@ -175,12 +175,28 @@ def test_what_is_answered_without_a_line_is_counted_in_the_trail(
         made.start()
         for n in range(8):
             made.record({"n": n})
+    patience = time.monotonic() + 5
+    while made._lost:
+        assert time.monotonic() < patience, "the loss is not in the trail"
+        time.sleep(0.01)
+    made.record({"n": 8})
     made.stop()
     [path] = folder.glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["n"] for line in lines if line["kind"] == "decision"] == [0, 1, 2]
+    assert [line["n"] for line in lines if line["kind"] == "decision"] == [0, 1, 2, 8]
     assert [line["decisions"] for line in lines if line["kind"] == "lost"] == [5]
     assert verify([path], key).findings == []
+
+
+def test_what_was_written_is_signed_though_nothing_more_comes(tmp_path: Path) -> None:
+    made, folder, _ = trail(tmp_path, required=True, sync_seconds=0.1)
+    made.start()
+    made.record({})
+    patience = time.monotonic() + 5
+    while not (tails := list(folder.glob("*.tail"))) or json.loads(tails[0].read_bytes())["seq"] < 1:
+        assert time.monotonic() < patience, "the tail is not of the line"
+        time.sleep(0.01)
+    made.stop()
 
 
 def refuse(*_: Any) -> None:
