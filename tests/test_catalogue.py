@@ -72,6 +72,14 @@ def test_a_version_that_is_named_stays(root: Path, loads: list[str]) -> None:
     assert loads == ["tiny@1", "tiny@2"]
 
 
+def test_a_version_that_is_named_has_no_labels(root: Path, loads: list[str]) -> None:
+    Store(root).pin("tiny", 1)
+    publish(root)
+    set_label(Store(root), "canary", "tiny@2", share=0.5)
+    registry = catalogue(root, "tiny@1").refresh()
+    assert (serves(registry), registry.behind) == (["stable tiny@1 1"], [])
+
+
 def test_labels_are_followed(root: Path, loads: list[str]) -> None:
     store, found = Store(root), catalogue(root)
     found.refresh()
@@ -185,9 +193,10 @@ def test_a_canary_that_cannot_be_loaded_gives_its_share_back(root: Path, loads: 
     store.pin("tiny", 1)
     publish(root)
     set_label(store, "canary", "tiny@2", share=0.5)
-    truncated(root / "tiny" / "2")
-    registry = found.refresh()
-    assert (serves(registry), registry.behind) == (["stable tiny@1 1"], ["tiny@2"])
+    for fault in (truncated, shutil.rmtree):
+        fault(root / "tiny" / "2")
+        registry = found.refresh()
+        assert (serves(registry), registry.behind) == (["stable tiny@1 1"], ["tiny@2"])
 
 
 def test_what_nobody_foresaw_is_told_too(
@@ -267,3 +276,10 @@ def test_only_a_family_with_a_shadow_has_one() -> None:
     found = registry.shadow_of(registry.get("a"), request_id="x")
     assert found is not None
     assert found.name == "a@3"
+
+
+def test_a_shadow_is_beside_the_canary_too() -> None:
+    stable, canary, shadow = (model(f"a@{version}") for version in (1, 2, 3))
+    registry = Registry([Entry(stable, canary=Shared(canary, 0.5), shadow=Shared(shadow, 1.0))])
+    for answers, beside in ((stable, shadow), (canary, shadow), (shadow, None), (model("b@1"), None)):
+        assert registry.shadow_of(answers, request_id="x") is beside
