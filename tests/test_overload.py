@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from model_store.detector import Detector
+from service import gate
 from service.gate import Gate
 from service.telemetry import Telemetry
 from tests.serving import Client, serving
@@ -119,6 +120,25 @@ def test_a_pause_is_a_small_part_of_the_wait(monkeypatch: pytest.MonkeyPatch, wa
     assert pauses == pytest.approx([pause, pause])
 
 
+def test_a_place_is_of_the_declared_length_and_kept_once_the_body_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_KEPT_SECONDS", 0.0)
+    sizes: list[int] = []
+    place = SimpleNamespace(leave=lambda: None)
+    admission: Any = SimpleNamespace(rule="", try_place=lambda size: sizes.append(size) or place)
+
+    async def turns() -> list[bool]:
+        kept, slow, unknown = (Gate(admission, Telemetry()).reserve(declared) for declared in ("321", "7", "1e3"))
+        assert kept
+        assert slow
+        assert unknown
+        kept.arrived()
+        await asyncio.sleep(0.01)
+        return [one.claim() is not None for one in (kept, slow, unknown)]
+
+    assert asyncio.run(turns()) == [True, False, False]
+    assert sizes == [321, 7, 0]
+
+
 def test_whoever_is_not_to_be_refused_is_hurried(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hurried: list[Gate] = []
 
@@ -172,6 +192,7 @@ def test_health_and_metrics_do_not_ask_for_a_place(store: Path, monkeypatch: pyt
     with full(store, monkeypatch) as (client, _):
         for path in ("/health/live", "/health/ready", "/metrics", "/models"):
             assert client.get(path).status_code == 200
+        check(client.get("/detect"), "method_not_allowed")
         assert "bonafide_queue_clips 2.0" in client.get("/metrics").text
 
 
