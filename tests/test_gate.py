@@ -108,10 +108,28 @@ def test_calibration_is_judged_where_eval_is_given() -> None:
     (limit,) = (limit for limit in gate.LIMITS if limit.name == "calibration")
     good, bad = {"cllr": 0.38, "min_cllr": 0.3}, {"cllr": 0.5, "min_cllr": 0.3}
     assert gate.check({"evaluated": {"one": good}}, limits=[limit]) == []
-    (failure,) = gate.check({"evaluated": {"one": good, "two": bad}}, limits=[limit])
-    assert str(failure).endswith("Received: 1.67, on two.")
+    for evaluated in ({"one": good, "two": bad}, {"two": bad, "zero": good}):
+        (failure,) = gate.check({"evaluated": evaluated}, limits=[limit])
+        assert str(failure).endswith("Received: 1.67, on two.")
     # Next to perfect, a multiple of the minimum says nothing.
     assert gate.check({"evaluated": {"one": {"cllr": 0.02, "min_cllr": 0.001}}}, limits=[limit]) == []
+
+
+def test_the_worst_of_a_row_is_what_counts() -> None:
+    """A detector that hears the pause on one side of the speech only; one that calls one signal of two a person."""
+    changed = {"silence_before": 0, "silence_after": 9, "silence_around": 4}
+    transforms = {
+        name: {"words": name, "points": {gate.DECIDING: {"changed_percent": n, "changed": n, "compared": 100}}}
+        for name, n in changed.items()
+    }
+    signals = {"hiss": {"bonafide": {"one": 0, "two": 0}}, "music": {"bonafide": {"one": 0, "two": 3}}}
+    limits = [limit for limit in gate.LIMITS if limit.name in ("silence", "not speech")]
+    said = [str(failure) for failure in gate.check({"transforms": transforms, "non_speech": signals}, limits=limits)]
+    assert [sentence.partition("Received: ")[2] for sentence in said] == [
+        "9, 9 of 100 with silence_after.",
+        "3, music.",
+    ]
+    assert gate.unspoken({"non_speech": {"hiss": signals["hiss"]}}) == (0, "none")
 
 
 def test_every_row_has_a_fault_that_it_catches() -> None:
