@@ -50,6 +50,8 @@ class RequestContext:
         headers = Headers(scope=scope)
         scope["request_id"] = request_id(headers.get("x-request-id", ""))
         scope["log"] = {}
+        if scope["method"] == "HEAD":  # whatever answers GET; the server sends no body (RFC 9110, 9.3.2)
+            scope = {**scope, "method": "GET"}
         status, started, foreign = 500, False, False
 
         async def answer(message: Message) -> None:

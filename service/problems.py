@@ -141,7 +141,10 @@ def _in_our_words(request: Request, error: StarletteHTTPException) -> ProblemErr
     if error.status_code == 404:
         return ProblemError("not_found", "The routes are listed at /docs. Received: another path.", headers=headers)
     if error.status_code == 405:
-        allowed = ", ".join(sorted(headers.get("Allow", "other methods").split(", ")))
+        methods = headers.get("Allow", "other methods").split(", ")
+        allowed = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
+        if "Allow" in headers:
+            headers["Allow"] = allowed
         rule = f"This route takes {allowed}; all routes are listed at /docs"
         return ProblemError("method_not_allowed", f"{rule}. Received: {request.method}.", headers=headers)
     if "range" in request.headers:

@@ -58,6 +58,15 @@ def test_every_answer_has_them(client: Client, method: str, path: str, status: i
         check(answer, answer.json()["code"])
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/health/ready", "/models", "/metrics", "/openapi.json", STATIC, "/nowhere"]
+)
+def test_head_is_answered_as_get_without_a_body(client: Client, path: str) -> None:
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.headers.keys(), head.content) == (got.status_code, got.headers.keys(), b"")
+    assert client.get("/health/live").json() == {"status": "alive"}  # and the connection goes on
+
+
 def test_middleware_and_faults_have_them(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(store, max_body_bytes=40_000) as client:
         answer = client.post("/detect", content=bytes(50_000))

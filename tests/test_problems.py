@@ -128,8 +128,10 @@ def test_405_says_what_is_allowed(client: Client) -> None:
     answer = client.put("/detect")
     assert answer.headers["Allow"] == "POST"
     assert re.search(r"takes POST; .* Received: PUT\.$", check(answer, "method_not_allowed")["detail"])
-    static = check(client.post("/static-offline-docs/favicon.png"), "method_not_allowed")
-    assert re.search(r"takes GET, HEAD; .* Received: POST\.$", static["detail"])
+    for path in ("/static-offline-docs/favicon.png", "/models"):
+        answer = client.post(path)
+        assert answer.headers["Allow"] == "GET, HEAD"
+        assert re.search(r"takes GET, HEAD; .* Received: POST\.$", check(answer, "method_not_allowed")["detail"])
 
 
 @pytest.mark.parametrize("wanted", ["bytes=abc", "bytes=5-2", "bytes=99999999-", "lines=1-2"])
