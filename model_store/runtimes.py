@@ -17,6 +17,9 @@ import numpy.typing as npt
 from model_store.errors import InvalidArtifact, RuntimeMissing
 from model_store.manifest import MODEL_FILE, ONNX_FILE, Manifest
 
+# Before ONNX Runtime is imported, by whomever: by itself it tells its makers of each model that it runs.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 Call = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]  # windows (k, window_samples) -> logits (k,)
 RuntimeName = Literal["keras", "onnx"]
 

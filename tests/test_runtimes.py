@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -154,6 +155,19 @@ def test_it_is_served_without_tensorflow(store: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split() == ["True", "False", "False"]  # what is there would be seen
+
+
+def test_onnx_runtime_tells_nobody_of_it(store: Path, tmp_path: Path) -> None:
+    """Its telemetry begins with an id of the machine in the home folder. The library still knows what turns it off."""
+    code = (
+        "from pathlib import Path; from model_store.detector import Detector; "
+        f"Detector.load(Path({str(Store(store).resolve('simple_cnn'))!r}), runtime='onnx', callers=1)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
+    [library] = (Path(onnxruntime.__file__).parent / "capi").glob("onnxruntime_pybind11_state*")
+    assert b"ORT_DISABLE_TELEMETRY\0" in library.read_bytes()
 
 
 def test_a_start_that_cannot_be_says_why(store: Path) -> None:
