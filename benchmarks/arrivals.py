@@ -40,8 +40,8 @@ class Arrivals:
 class _Connection(asyncio.Protocol):
     """One request at a time, and just enough of HTTP to know where its answer ends."""
 
-    def __init__(self, arrivals: Arrivals, idle: "deque[_Connection]") -> None:
-        self._arrivals, self._idle = arrivals, idle
+    def __init__(self, arrivals: Arrivals, idle: "deque[_Connection]", every: "set[_Connection]") -> None:
+        self._arrivals, self._idle, self._every = arrivals, idle, every
         self._received = b""
         self.transport: asyncio.Transport
         self.sent = 0.0  # 0: no request is out
@@ -67,6 +67,7 @@ class _Connection(asyncio.Protocol):
         self._idle.append(self)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
+        self._every.discard(self)
         if self.sent:
             self._arrivals.lost += 1
             self.sent = 0.0
@@ -77,18 +78,18 @@ class _Connection(asyncio.Protocol):
 async def arrive(target: Target, *, rate: float, seconds: float, seed: int = 0) -> Arrivals:
     """Send `rate` requests a second on average, at times that are as random as callers' (a Poisson process)."""
     arrivals, idle = Arrivals(), deque[_Connection]()
-    every: list[_Connection] = []
+    every = set[_Connection]()
     request, loop, rng = target.request, asyncio.get_running_loop(), random.Random(seed)  # noqa: S311
     begun, begun_cpu = time.perf_counter(), time.process_time()
     due, opening = begun, set[asyncio.Task[None]]()
 
     async def open_and_send() -> None:
         try:
-            _, connection = await loop.create_connection(lambda: _Connection(arrivals, idle), *target.address)
+            _, connection = await loop.create_connection(lambda: _Connection(arrivals, idle, every), *target.address)
         except OSError:
             arrivals.lost += 1
             return
-        every.append(connection)
+        every.add(connection)
         connection.send(request)
 
     while (due := due + rng.expovariate(rate)) < begun + seconds:

@@ -26,6 +26,7 @@ from fastapi import UploadFile
 from onnx import helper, numpy_helper
 
 from benchmarks import (
+    arrivals,
     clips,
     compare,
     floor,
@@ -476,6 +477,24 @@ def test_arrivals_come_at_their_times_whatever_is_answered(fault: bool) -> None:
         assert (found.lost, found.unsent, found.seconds.keys()) == (0, 0, {"200", "429"})
         assert sum(len(seconds) for seconds in found.seconds.values()) == sent
         assert min(seconds for each in found.seconds.values() for seconds in each) >= 0.05
+
+
+def test_a_connection_that_is_closed_makes_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "_CONNECTIONS", 20)
+
+    async def scenario() -> Arrivals:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer), suppress(asyncio.IncompleteReadError, OSError):
+                await reader.readuntil(b"audio")
+                writer.write(OK)
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            target = load.Target(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "audio/wav", b"audio")
+            return await arrive(target, rate=100.0, seconds=1.0)
+
+    found = asyncio.run(scenario())
+    assert found.unsent < 10
+    assert len(found.seconds["200"]) + found.lost + found.unsent == len(found.late_seconds)
 
 
 def _overload(**changes: object) -> dict[str, object]:
