@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"The store cannot be written to. Received: {error.strerror}.", file=sys.stderr)
+        print(f"A store can be read, and written to by what changes it. Received: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 

@@ -133,7 +133,22 @@ def test_a_store_that_cannot_be_written_to_is_said_in_a_sentence(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     assert main(["--store", str(store.root), "pin", "tiny@2"]) == 1
-    assert capsys.readouterr().err == "The store cannot be written to. Received: No space left on device.\n"
+    assert capsys.readouterr().err == (
+        "A store can be read, and written to by what changes it. Received: No space left on device.\n"
+    )
     monkeypatch.undo()
     assert store.resolve("tiny").name == "1"
     assert sorted(p.name for p in (store.root / "tiny").iterdir()) == [".lock", "1", "2", "3", "pinned"]
+
+
+def test_a_store_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written_to(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    assert main(["--store", str(store.root), "list"]) == 1
+    assert capsys.readouterr().err == (
+        "A store can be read, and written to by what changes it. Received: Permission denied.\n"
+    )
