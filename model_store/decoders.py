@@ -38,6 +38,7 @@ Block = npt.NDArray[np.float32]  # (frames, channels)
 
 BLOCK_FRAMES = 2**16  # decoded at a time: few enough that memory stays small, and enough for calls to cost little
 FFMPEG_LARGEST_ALLOCATION = 2**24  # bytes: else the packet index of 26 KB of MP4 grows to gigabytes
+MOST_ID3_TAGS = 100  # a clip has one, or two: looking past six million empty ones takes ten seconds
 FFMPEG_BARREN_PACKETS = 100  # in a row without a sample, before the rest is given up
 FFMPEG_CODECS = (  # of its hundreds, those that may run
     "aac,alac,amrnb,amrwb,flac,mp3float,opus,vorbis,g722,gsm_ms,adpcm_ima_wav,adpcm_ms,"
@@ -161,10 +162,12 @@ def _ffmpeg(data: bytes, *, demuxer: str, tells_duration: bool = True) -> Iterat
 def _id3_bytes(data: bytes) -> int:
     """Length of the ID3v2 tags in front, skipped since FFmpeg inflates compressed ones."""
     length = 0
-    while data.startswith(b"ID3", length) and len(data) >= length + 10:
+    for _ in range(MOST_ID3_TAGS):
+        if not data.startswith(b"ID3", length) or len(data) < length + 10:
+            return length
         size = data[length + 6 : length + 10]  # seven bits a byte
         length += 10 + reduce(lambda total, byte: total << 7 | byte & 0x7F, size, 0)
-    return length
+    raise _undecodable(data)
 
 
 def _claimed_seconds(container: InputContainer, track: AudioStream) -> Fraction | None:

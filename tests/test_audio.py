@@ -190,6 +190,13 @@ def test_id3_tags_are_skipped(tags: int) -> None:
     np.testing.assert_array_equal(waveform(tag * tags + data), waveform(data))
 
 
+def test_a_clip_of_nothing_but_id3_tags_is_given_up() -> None:
+    begun = time.process_time()
+    with pytest.raises(Undecodable):
+        decode((b"ID3\x04" + bytes(6)) * 1_000_000, sample_rate=RATE)
+    assert time.process_time() - begun < 0.5
+
+
 def test_without_pyav_its_formats_say_so_and_the_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = sweep(sample_rate=RATE)
     m4a = ffmpeg_clip(signal, sample_rate=RATE, container="ipod", codec="aac")
