@@ -90,7 +90,7 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no
 @contextmanager
 def _libsndfile(data: bytes) -> Iterator[Stream]:
     try:
-        with _SoundFile(_File(data)) as file:
+        with _SoundFile(_File(data[_id3_bytes(data) :])) as file:
             if file.subtype.startswith("MPEG"):  # its decoder of MP3 writes to stderr, so FFmpeg takes them
                 raise _undecodable(data)
             claimed = None if file.frames == 2**63 - 1 else file.frames  # FLAC may leave its length open
@@ -289,9 +289,10 @@ def recognise(data: bytes, media_type: str | None) -> tuple[str, tuple[Decoder, 
     declared = _declared(media_type or "")
     if declared and not re.match(FULL_HEADER, data, re.DOTALL):
         return "RAW", (declared,)
-    for container, (signature, decoders) in FORMATS.items():
-        if re.match(signature, data, re.DOTALL):
-            return container, decoders
+    for start in dict.fromkeys((_id3_bytes(data), 0)):  # tags may stand before any format, not MP3 alone
+        for container, (signature, decoders) in FORMATS.items():
+            if re.compile(signature, re.DOTALL).match(data, start):
+                return container, decoders
     rule = f"A clip is one of {', '.join(FORMATS)}, or headerless with one of {', '.join(HEADERLESS)} declared"
     raise UnsupportedFormat(f"{rule}. Received: {len(data):,} bytes of none.")
 

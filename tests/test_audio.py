@@ -197,6 +197,23 @@ def test_a_clip_of_nothing_but_id3_tags_is_given_up() -> None:
     assert time.process_time() - begun < 0.5
 
 
+@pytest.mark.parametrize(("container", "codec"), [("FLAC", "PCM_16"), ("WAV", "PCM_16"), ("AIFF", "PCM_16")])
+def test_id3_tags_before_another_format_do_not_hide_it(container: str, codec: str) -> None:
+    data = clip(sweep(sample_rate=RATE), sample_rate=RATE, container=container, codec=codec)
+    tag = b"ID3\x04\x00\x00" + bytes([0, 0, 2, 3]) + bytes(2 * 128 + 3)
+    decoded = decode(tag + data, sample_rate=RATE)
+    assert decoded.format == f"{container}/{codec}"
+    np.testing.assert_array_equal(decoded.waveforms[0], waveform(data))
+
+
+def test_id3_tags_before_adts_as_segments_of_streams_have_them() -> None:
+    data = ffmpeg_clip(sweep(sample_rate=RATE), sample_rate=RATE, container="adts", codec="aac")
+    tag = b"ID3\x04\x00\x00" + bytes([0, 0, 0, 63]) + bytes(63)
+    decoded = decode(tag + data, sample_rate=RATE)
+    assert decoded.format == "ADTS/AAC"
+    np.testing.assert_array_equal(decoded.waveforms[0], waveform(data))
+
+
 def test_without_pyav_its_formats_say_so_and_the_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
     signal = sweep(sample_rate=RATE)
     m4a = ffmpeg_clip(signal, sample_rate=RATE, container="ipod", codec="aac")
