@@ -55,8 +55,6 @@ def fold(model: keras.Model) -> keras.Model:
 
 def _inputs(layer: keras.layers.Layer) -> list[Any]:
     """The tensors that a layer of a functional model takes."""
-    if isinstance(layer, keras.layers.InputLayer):
-        return []
     return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
