@@ -45,6 +45,16 @@ def test_a_convolution_that_is_heard_elsewhere_too_keeps_its_normalisation() -> 
     assert fold(model).get_layer("kept")
 
 
+def test_a_convolution_that_is_not_linear_keeps_its_normalisation() -> None:
+    waveform = keras.Input((16,))
+    image = keras.layers.Reshape((4, 4, 1))(waveform)
+    convolved = keras.layers.Conv2D(2, 3, activation="relu")(image)
+    normalised = keras.layers.BatchNormalization(name="kept")(convolved)
+    model = keras.Model(waveform, keras.layers.Dense(1)(keras.layers.Flatten()(normalised)))
+    model.get_layer("kept").set_weights([np.full(2, value) for value in (1.0, 0.5, -1.0, 2.0)])
+    assert fold(model).get_layer("kept")
+
+
 def test_a_fold_that_goes_wrong_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.fold._folded_weights", lambda c, n: (c.get_weights()[0], np.zeros(c.filters)))
     with pytest.raises(ValueError, match="gives the logits of its original"):

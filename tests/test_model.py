@@ -53,12 +53,17 @@ def test_a_loss_falls_as_its_logit_rises_for_bonafide_and_as_it_falls_for_spoofs
     way = LOSSES[loss]
     size = 1 if loss in ("cross_entropy", "oc_softmax") else 2
     for label, sign in ((1.0, 1), (0.0, -1)):
-        steps = [np.array([[sign * x, -sign * x][:size]], np.float32) for x in (-0.8, -0.2, 0.2, 0.8)]
+        steps = [np.array([[sign * x, -sign * x][:size]], np.float32) for x in (-0.8, -0.2, 0.2, 0.5)]
         labels = np.array([[label]], np.float32)
         losses = [float(np.asarray(way.loss(labels, step)).item()) for step in steps]
         logits = [sign * float(np.asarray(way.logit(step)).item()) for step in steps]
-        assert losses == sorted(losses, reverse=True)
-        assert logits == sorted(logits)
+        assert losses == sorted(set(losses), reverse=True)
+        assert logits == sorted(set(logits))
+
+
+def test_a_logit_is_0_midway_between_the_margins() -> None:
+    for loss, midway in (("oc_softmax", [(0.9 + 0.2) / 2]), ("am_softmax", [0.3, 0.3]), ("p2sgrad", [0.3, 0.3])):
+        assert np.asarray(LOSSES[loss].logit(np.array([midway], np.float32))) == pytest.approx(0, abs=1e-5)
 
 
 def test_margins_ask_for_more_than_being_right() -> None:
@@ -74,6 +79,18 @@ def test_outputs_of_a_margin_loss_are_cosines(loss: str) -> None:
     outputs = np.asarray(make_learner(of("se_resnet", loss=loss), make_branches(of("se_resnet", loss=loss)))(NOISE))
     assert outputs.shape == (3, 1 if loss in ("cross_entropy", "oc_softmax") else 2)
     assert loss == "cross_entropy" or np.abs(outputs).max() <= 1.5  # the constraint holds after the first step
+
+
+def test_a_margin_loss_has_directions_and_nothing_else() -> None:
+    """After a step of the optimiser, which applies the constraint, outputs are cosines with the columns."""
+    embedding = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    inputs = keras.Input((4,))
+    head = keras.Model(inputs, LOSSES["am_softmax"].head(inputs))
+    (kernel,) = head.weights
+    before = np.asarray(kernel) * 3
+    kernel.assign(head.layers[-1].kernel_constraint(before))
+    cosines = embedding @ before / np.linalg.norm(embedding, axis=1, keepdims=True) / np.linalg.norm(before, axis=0)
+    assert np.asarray(head(embedding)) == pytest.approx(cosines, abs=1e-5)
 
 
 def test_a_local_network_adds_up_what_distant_frames_say() -> None:
