@@ -65,6 +65,7 @@ DATA = chunk(b"data", CODES.tobytes())
         pytest.param(PLAIN + b"\0\0", id="more after its end"),
         pytest.param(b"RIFX" + PLAIN[4:], id="big-endian"),
         pytest.param(riff(DATA), id="no form"),
+        pytest.param(riff(chunk(b"cue ", FORM), DATA), id="no form, but a chunk that reads as one"),
         pytest.param(riff(DATA, form()), id="form behind the samples"),
         pytest.param(riff(form(), form(), DATA), id="two forms"),
         pytest.param(riff(form(), DATA, chunk(b"LIST", b"1234")), id="a chunk behind the samples"),
