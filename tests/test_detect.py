@@ -178,6 +178,11 @@ def test_the_graver_channel_decides(client: Client) -> None:
     assert result["verdict"] == "spoof"
     assert result["score"] == min(channel["score"] for channel in result["channels"])
     assert result["audio"]["channel"] == int(np.argmin(scores))
+    for equal, verdict in ((FAR, "spoof"), (-FAR, "bonafide")):
+        for channels in ([VOICE, other], [other, VOICE]):
+            result = detect(client, clip(np.stack(channels, axis=1), sample_rate=8_000), threshold=equal)
+            assert {channel["verdict"] for channel in result["channels"]} == {verdict}
+            assert result["score"] == min(channel["score"] for channel in result["channels"])
 
 
 def test_channels_of_opposite_phase_do_not_cancel(client: Client) -> None:
