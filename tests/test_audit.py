@@ -51,10 +51,10 @@ def test_movement_counts_what_changed_and_to_what() -> None:
 
 
 def test_clips_that_disagree_are_not_compared_when_joined() -> None:
-    both = [agreed(answer(1.0), answer(3.0)), agreed(answer(1.0), answer(-1.0))]
-    assert [a.value for a in both] == [2, 0]
-    at = movement(both, [answer(-1)] * 2, ["bonafide"] * 2, points=["balanced"], seed=0)["points"]["balanced"]
-    assert (at["compared"], at["changed"]) == (1, 1)
+    both = [agreed(answer(1.0), answer(3.0)), agreed(answer(1.0), answer(-1.0)), agreed(answer(-1.0), answer(-1.0))]
+    assert [a.value for a in both] == [2, 0, -1]
+    at = movement(both, [answer(-1)] * 3, ["bonafide"] * 3, points=["balanced"], seed=0)["points"]["balanced"]
+    assert (at["compared"], at["changed"]) == (2, 1)
 
 
 def test_a_draw_has_as_many_of_each_class_and_attack_and_grows_by_appending() -> None:

@@ -44,6 +44,18 @@ def test_noise_stands_at_the_ratio_that_was_drawn(seed: int) -> None:
     assert 10 <= ratio <= 40
 
 
+def test_noise_is_white_to_brown() -> None:
+    """Of the amplitudes' slope over frequency: 0 to -1."""
+    logarithm = np.log(np.arange(1, RATE // 2 + 2))
+    slopes = []
+    for seed in range(40):
+        amplitudes = np.abs(np.fft.rfft(changes.add_noise(TONE, rng(seed)) - TONE))
+        away = np.abs(np.arange(amplitudes.size) - 440) > 20
+        slopes.append(np.polyfit(logarithm[away], np.log(amplitudes[away] + 1e-9), 1)[0])
+    assert -1.1 < min(slopes) < -0.8
+    assert -0.2 < max(slopes) < 0.1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_filter_is_linear_smooth_and_within_its_bounds(seed: int) -> None:
     impulse = np.zeros(RATE, np.float32)

@@ -17,7 +17,7 @@ from tests.corpora import make_corpus
 from tests.fake_detector import FakeDetector, bright
 from training.__main__ import main
 from training.corpus import CorpusError, read_partition
-from training.localise import FRAME_SECONDS, Passage, timeline
+from training.localise import FRAME_SECONDS, POOLINGS, Passage, timeline
 from training.partial import TABLE, make
 
 
@@ -98,6 +98,8 @@ def test_a_detector_that_hears_the_passage_finds_it(
     assert figures["clips"] == {"partial spoof": 6, "control bonafide": 6, "whole bonafide": 3, "whole spoof": 3}
     assert figures["detection"]["lowest"]["partial"]["eer_percent"] == 0
     assert figures["detection"]["speech_weighted_mean"]["whole"]["eer_percent"] == 0
+    said = {name: round(percent) for name, percent in figures["called_bonafide_percent"]["balanced"].items()}
+    assert said == {"partial spoof": 100, "control bonafide": 100, "whole bonafide": 100, "whole spoof": 0}
     found = figures["localisation"]
     assert found["found_percent"] == 100
     assert found["found_blindly_percent"] < 60
@@ -112,6 +114,12 @@ def test_a_deaf_detector_does_not(
     figures = measured(made, FakeDetector(), monkeypatch, capsys)
     assert figures["detection"]["lowest"]["partial"]["eer_percent"] > 20
     assert figures["localisation"]["found_percent"] < 100
+
+
+def test_the_lowest_window_is_of_those_with_speech() -> None:
+    logits = np.array([-5.0, 1.0, 2.0], np.float32)
+    assert POOLINGS["lowest"](logits, np.array([0.0, 1.0, 1.0])) == 1
+    assert POOLINGS["lowest"](logits, np.zeros(3)) == -5
 
 
 def test_a_segment_finds_a_passage_by_half_of_the_shorter() -> None:
