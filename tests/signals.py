@@ -67,8 +67,10 @@ def ffmpeg_clip(
     return buffer.getvalue()
 
 
-def constant_flac(*, seconds: float, sample_rate: int, channels: int, total_samples: int | None = None) -> bytes:
-    """Silence in frames of 65,535 samples, each in some 20 bytes: FLAC at its most swollen (RFC 9639)."""
+def constant_flac(
+    *, seconds: float, sample_rate: int, channels: int, total_samples: int | None = None, value: int = 0
+) -> bytes:
+    """One value in frames of 65,535 samples, each in some 20 bytes: FLAC at its most swollen (RFC 9639)."""
     block = 65_535
     count = int(np.ceil(seconds * sample_rate / block))
     total = count * block if total_samples is None else total_samples
@@ -77,7 +79,7 @@ def constant_flac(*, seconds: float, sample_rate: int, channels: int, total_samp
     frames = [b"fLaC\x80\x00\x00\x22" + info]
     for number in range(count):
         header = bytes([0xFF, 0xF8, 0x70, (channels - 1) << 4 | 8]) + _coded(number) + struct.pack(">H", block - 1)
-        frame = header + bytes([_crc(header, polynomial=0x07, bits=8)]) + bytes(3 * channels)
+        frame = header + bytes([_crc(header, polynomial=0x07, bits=8)]) + struct.pack(">xh", value) * channels
         frames.append(frame + struct.pack(">H", _crc(frame, polynomial=0x8005, bits=16)))
     return b"".join(frames)
 

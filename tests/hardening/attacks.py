@@ -27,6 +27,11 @@ def constant_frames() -> bytes:
     return constant_flac(seconds=5_400, sample_rate=RATE, channels=8)
 
 
+def one_value() -> bytes:
+    """24 KB of FLAC: ten minutes at 192 kHz, all of it one flat top."""
+    return constant_flac(seconds=599, sample_rate=192_000, channels=1, value=10_000)
+
+
 def day_of_silence() -> bytes:
     """Ogg Vorbis of 24 hours: the pages of a minute's silence, again and again under other numbers."""
     hour, rate = 3_600, 8_000

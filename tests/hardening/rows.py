@@ -50,6 +50,16 @@ ROWS = (
         lambda: Sent(attacks.constant_frames()),
     ),
     Row(
+        "one_value",
+        "24 KB of FLAC: ten minutes of one value at 192 kHz",
+        READ,
+        "takes 460 MB",
+        "200, 1 channel scored, as silence",
+        lambda: Sent(attacks.one_value()),
+        cpu_seconds=10.0,
+        growth_mb=250.0,
+    ),
+    Row(
         "day_of_silence",
         "24 h of silence in a few MB of Ogg Vorbis",
         READ,
@@ -183,6 +193,16 @@ ELSEWHERE = (
         "400, text/plain",
         "400 malformed_request, a problem as any",
         ("test_protocol.py::test_bytes_that_are_no_http_are_a_problem",),
+    ),
+    Elsewhere(
+        "a body behind an `Upgrade` to h2c, as Java's client sends it, or to a WebSocket",
+        "lost, and read as the next request",
+        "the `Upgrade` is ignored: the body is kept, and read once",
+        (
+            "test_protocol.py::test_an_upgrade_is_ignored",
+            "test_protocol.py::test_a_body_after_an_upgrade_is_no_request",
+            "test_protocol.py::test_a_websocket_is_answered_as_a_request",
+        ),
     ),
     Elsewhere(
         "20 MB of request headers",
