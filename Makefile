@@ -7,6 +7,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --req
 
 .PHONY: serve console setup test format lock openapi bench hardening sbom secrets clean help
 
+.DELETE_ON_ERROR:  # above all an environment without pip, as a Debian without python3-venv leaves it
+
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 

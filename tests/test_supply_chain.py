@@ -44,6 +44,17 @@ def test_everything_is_installed_by_its_hash() -> None:
         assert all("--require-hashes" in line for line in lines), file
 
 
+def test_an_environment_that_could_not_be_made_whole_is_made_again(tmp_path: Path) -> None:
+    """As of a Debian without python3-venv: it is made but for its pip, and the command fails."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n"{sys.executable}" "$@" --without-pip && exit 1\n')
+    python.chmod(0o755)
+    command = ["make", "-f", ROOT / "Makefile", f"PYTHON={python}", ".venv/bin/python"]
+    made = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False) for _ in range(2)]
+    assert [done.returncode for done in made] == [2, 2]  # and not 0, with nothing to be done
+    assert (tmp_path / ".venv/pyvenv.cfg").exists()
+
+
 @pytest.fixture(scope="module")
 def bill(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `make sbom` writes."""
