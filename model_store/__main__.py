@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from model_store import labels, signatures
-from model_store.errors import StoreError
+from model_store.errors import NotFound, StoreError
 from model_store.runtimes import RUNTIMES
 from model_store.store import DEFAULT_ROOT, Store, read_manifest, sign, verify
 
@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"A store can be read, and written to by what changes it. Received: {error.strerror}.", file=sys.stderr)
+        where = f", {error.filename}" if error.filename else ""
+        print(f"The files of a store can be read and written. Received: {error.strerror}{where}.", file=sys.stderr)
         return 1
     return 0
 
@@ -91,6 +92,8 @@ def _run(args: argparse.Namespace, store: Store) -> None:
 
 
 def _list(store: Store) -> None:
+    if not store.root.is_dir():
+        raise NotFound(f"A store is a folder. Received: {store.root}, which is none.")
     faults: list[str] = []  # told at the end: what is whole is listed all the same
     for family in store.families():
         current, found = "", labels.Labels()
@@ -106,8 +109,8 @@ def _list(store: Store) -> None:
             except StoreError as error:
                 faults.append(str(error))
                 continue
-            mark = "*" if str(version) == current else " "
-            mark = next((letter for letter, by in marked.items() if by and by.version == version), mark)
+            mark = next((letter for letter, by in marked.items() if by and by.version == version), " ")
+            mark = "*" if str(version) == current else mark
             print(f"{mark} {manifest.name}\t{manifest.created:%Y-%m-%d}\t{manifest.sha256[:12]}")
     if faults:
         raise StoreError("\n".join(faults))

@@ -223,6 +223,8 @@ def test_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "SHA-256" in err
     assert run("pin", "tiny@3")[0] == 1  # what does not verify cannot become what a family means
     assert run("show", "other")[0] == 1
+    assert main(["--store", str(root / "nowhere"), "list"]) == 1
+    assert capsys.readouterr().err == f"A store is a folder. Received: {root / 'nowhere'}, which is none.\n"
 
 
 def test_a_store_that_is_broken_can_be_looked_at_and_mended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
