@@ -109,9 +109,9 @@ def _ogg(data: bytes) -> AbstractContextManager[Stream]:
     """Streams side by side all begin before the first goes on. Of a chain (RFC 3533, 4), libsndfile reads the first
     link alone, and FFmpeg loses parts of the others.
     """
-    begins = b"\x02\x06"  # header types of a page that begins a stream
-    types = b"".join(re.findall(rb"OggS\x00([\x00-\x07])", data)).lstrip(begins)
-    if any(flags in begins for flags in types):
+    going_on, beginning = rb"OggS\x00[\x00\x01\x04\x05]", rb"OggS\x00[\x02\x06]"  # pages, by their header's type
+    page = re.search(going_on, data)
+    if page and re.compile(beginning).search(data, page.end()):
         raise UnsupportedFormat("An Ogg file is one clip. Received: several, one after the other.")
     return _libsndfile(data)
 

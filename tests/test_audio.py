@@ -193,7 +193,7 @@ def test_id3_tags_are_skipped(tags: int) -> None:
 def test_a_clip_of_nothing_but_id3_tags_is_given_up() -> None:
     begun = time.process_time()
     with pytest.raises(Undecodable):
-        decode((b"ID3\x04" + bytes(6)) * 1_000_000, sample_rate=RATE)
+        decode((b"ID3\x04" + bytes(6)) * 6_000_000, sample_rate=RATE)
     assert time.process_time() - begun < 0.5
 
 
@@ -601,13 +601,6 @@ def test_no_codec_but_those_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(data, sample_rate=RATE)
     monkeypatch.setattr(decoders, "FFMPEG_CODECS", "ac3")
     assert decode(data, sample_rate=RATE).format == "WEBM/AC3"
-
-
-def test_no_demuxer_but_the_one_of_the_first_bytes() -> None:
-    wav = clip(np.zeros(RATE), sample_rate=RATE)
-    assert decode(wav, sample_rate=RATE).format == "WAV/PCM_16"
-    with pytest.raises(Undecodable):
-        decode(b"ID3\x03" + bytes(6) + wav, sample_rate=RATE)  # as MP3, and whatever follows the tag
 
 
 def test_a_clip_keeps_its_sample_rate() -> None:
