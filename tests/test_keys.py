@@ -182,6 +182,9 @@ def test_a_bucket_holds_a_minutes_worth() -> None:
     assert bucket.seconds_until(61) == 1  # however long nobody came
     bucket.per_minute = 6
     assert bucket.seconds_until(7) == 10
+    now[0] = 2_000
+    bucket.take(6)  # after work, during which it was full
+    assert bucket.seconds_until(6) == 60
 
 
 def command(*arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
