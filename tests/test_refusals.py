@@ -180,6 +180,22 @@ def test_a_connection_that_says_no_more_is_closed(busy: Client, monkeypatch: pyt
             assert time.monotonic() - begun > 0.1
 
 
+def test_a_connection_that_says_more_is_heard_out(light_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Protocol.data_received
+
+    def impatient(protocol: Protocol, data: bytes) -> None:
+        protocol.timeout_keep_alive = 0.2  # type: ignore[assignment]
+        usual(protocol, data)
+
+    monkeypatch.setattr(Protocol, "data_received", impatient)
+    with serving(light_store, models="light", runtime="onnx") as client, connect(client) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /health/live HTTP/1.1\r\n")
+            time.sleep(0.3)
+            connection.sendall(b"Host: here\r\n\r\n")
+            assert read(connection).status_code == 200
+
+
 def test_a_draining_service_refuses_and_closes(light_store: Path) -> None:
     with full(light_store) as client:
         client.app.state.draining = True
