@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import httpx
 import pytest
 
 from model_store.labels import remove_label, set_label
 from model_store.store import Store
+from service import shadow
 from service.chain import AuditKey
 from service.chain_check import verify
 from service.registry import falls_within
@@ -176,6 +178,31 @@ def test_a_shadow_is_dropped_when_others_need_the_time(root: Path, monkeypatch: 
         assert client.post("/detect", content=long).status_code == 200
         assert shadowed(client, "dropped") == 2
         assert shadowed(client, "scored") == 0
+
+
+def test_shadows_are_few_and_wait_for_so_long(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_label(Store(root), "shadow", "simple_cnn@3", share=1.0)
+    go_on, usual = Event(), shadow.decoded
+
+    def held(*arguments: Any) -> Any:
+        assert go_on.wait(30)
+        return usual(*arguments)
+
+    monkeypatch.setattr(shadow, "decoded", held)
+    with serving(root) as client:
+        for _ in range(6):
+            assert client.post("/detect", content=CLIP).status_code == 200
+        assert shadowed(client, "dropped") == 2
+        go_on.set()
+        wait_for(lambda: shadowed(client, "scored") == 4)
+        assert client.post("/detect", content=CLIP).status_code == 200  # there is room again
+        wait_for(lambda: shadowed(client, "scored") == 5)
+        go_on.clear()
+        monkeypatch.setattr(shadow, "_PATIENCE_SECONDS", 0.1)
+        assert client.post("/detect", content=CLIP).status_code == 200
+        wait_for(lambda: shadowed(client, "dropped") == 3)
+        go_on.set()
+    assert shadowed(client, "scored") == 5
 
 
 def test_a_shadow_that_fails_does_so_in_silence(
