@@ -603,6 +603,12 @@ def test_no_codec_but_those_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decode(data, sample_rate=RATE).format == "WEBM/AC3"
 
 
+def test_no_demuxer_but_the_one_of_the_first_bytes() -> None:
+    caf = clip(np.zeros(RATE), sample_rate=RATE, container="CAF")
+    with pytest.raises(Undecodable):
+        decode(b"ID3\x03" + bytes(6) + caf, sample_rate=RATE)  # as MP3, and whatever follows the tag
+
+
 def test_a_clip_keeps_its_sample_rate() -> None:
     low, high = (
         ffmpeg_clip(sweep(sample_rate=rate), sample_rate=rate, container="adts", codec="aac") for rate in (8_000, RATE)
