@@ -90,6 +90,14 @@ def test_correlation_tells_a_pulse_from_the_same_spectrum_without_its_phases() -
     assert beats[:40].mean() > beats[-40:].mean() + 0.3
 
 
+@pytest.mark.parametrize(
+    "given", [{"frame_seconds": 0.05}, {"step_seconds": 1e-5}, {"fft_samples": 1 << 15, "frame_seconds": 2}]
+)
+def test_a_frame_that_does_not_fit_is_refused(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"no longer than the FFT and the window. Received: \d+, \d+, \d+ and \d+\.$"):
+        features(FrontEndConfig.model_validate(given))
+
+
 def test_a_lag_as_wide_as_the_spectrum_is_refused() -> None:
     with pytest.raises(ValueError, match="which has 257 bins. Received: 257"):
         features(FrontEndConfig(kind="correlation", lags=(1, 257)))

@@ -54,6 +54,10 @@ class FrontEnds:
         frame_samples, step_samples = (
             round(seconds * self.sample_rate) for seconds in (config.frame_seconds, config.step_seconds)
         )
+        window, fft_samples = self.waveform.shape[-1], config.fft_samples
+        if min(step_samples, frame_samples) < 1 or frame_samples > min(fft_samples, window):
+            rule = "A step and a frame are 1 sample or more, a frame no longer than the FFT and the window"
+            raise ValueError(f"{rule}. Received: {step_samples}, {frame_samples}, {fft_samples} and {window}.")
         for (frame, step, fft), (real, imaginary) in self._spectra.items():
             if (frame, fft) == (frame_samples, config.fft_samples) and step_samples % step == 0:
                 every = step_samples // step
