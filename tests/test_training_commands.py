@@ -133,12 +133,18 @@ def test_what_does_not_pass_the_gate_is_published_only_with_a_reason(
     before = Store(made / "store").versions(family)
     assert main(command) == 1
     assert "level: at most 1 %. Received: 30." in capsys.readouterr().err
+    assert main([*command, "--no-gate", " "]) == 1
     assert Store(made / "store").versions(family) == before
     assert main([*command, "--no-gate", "a test of it"]) == 0
     assert Store(made / "store").versions(family) == [*before, len(before) + 1]
     folder = Store(made / "store").resolve(family)
     assert verify(folder).metrics["gate"] == judged | {"waiver": "a test of it"}
     assert "published all the same: a test of it" in (folder / "card.md").read_text()
+    judged["failures"] = []  # a reason that was not needed
+    assert main([*command, "--no-gate", "a test of it"]) == 0
+    folder = Store(made / "store").resolve(family)
+    assert verify(folder).metrics["gate"] == judged | {"waiver": None}
+    assert "did not pass" not in (folder / "card.md").read_text()
 
 
 def test_a_run_goes_on_from_what_it_began_with(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
