@@ -82,6 +82,22 @@ def test_a_corpus_with_too_little_is_refused(tmp_path: Path) -> None:
     short = make_corpus(tmp_path / "short", partitions=("dev",), speakers=2, clips=1)
     with pytest.raises(CorpusError, match=r"6 s of bonafide clips.*Received"):
         make(short, "dev", tmp_path / "out", seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["short"]
+    with pytest.raises(ValueError, match=r"is written to an empty folder. Received: .*short"):
+        make(short, "dev", short, seed=0)
+
+
+def test_a_set_is_there_whole_or_not_at_all(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(soundfile, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(corpus, "dev", tmp_path / "out", versions=2, seed=0)
+    assert not (tmp_path / "out").exists()
+    assert make(corpus, "dev", tmp_path / "out", versions=2, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def measured(made: Path, detector: FakeDetector, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> dict[str, Any]:

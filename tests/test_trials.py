@@ -1,6 +1,7 @@
 """Score files: what is written is read, and what breaks a rule is refused with its line."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_four_columns_are_the_format_of_submission(tmp_path: Path) -> None:
         Trial("-", "LA_E_2", "A07", "spoof", -1.0),
         Trial("-", "LA_E_3", None, "bonafide", 0.0),
     ]
+
+
+@pytest.mark.parametrize("fault", [lambda data: data[:-12], lambda data: data[:20] + b"\xff" * 9 + data[29:]])
+def test_a_gzip_that_is_cut_or_broken_is_named(tmp_path: Path, fault: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "scores.gz"
+    path.write_bytes(fault(gzip.compress(b"".join(b"LA_E_%d - bonafide %d\n" % (n, n * n) for n in range(200)))))
+    with pytest.raises(ScoreFileError, match=r"scores\.gz:\d+: "):
+        read_trials(path)
 
 
 @pytest.mark.parametrize(

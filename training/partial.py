@@ -10,6 +10,7 @@ those. After PartialSpoof (Zhang et al. 2023, arXiv:2204.05177), whose passages 
 import argparse
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -58,7 +59,7 @@ class Made:
 def make(corpus: Path, partition: Partition, out: Path, *, versions: int = VERSIONS, seed: int) -> list[Made]:
     """Write the clips, a protocol that names them, and `partial.csv` to a new folder, in the layout of the corpus.
 
-    Every file keeps the sample rate of what it was made from: nothing is joined to what has another.
+    All of it is there at the end, or none. Every file keeps the sample rate of what it was made from: nothing is joined to what has another.
 
     Parameters
     ----------
@@ -69,11 +70,18 @@ def make(corpus: Path, partition: Partition, out: Path, *, versions: int = VERSI
     ------
     CorpusError
         Where the corpus has too little for a single partial spoof.
+    ValueError
+        Something is in the way.
     """
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"A test set is written to an empty folder. Received: {out}.")
     utterances = read_partition(corpus, partition)
     recordings = decode(stratified(utterances, count=len(utterances), seed=seed), sample_rate=None)
-    folder = out / f"ASVspoof2019_LA_{partition}" / "flac"
-    (out / "ASVspoof2019_LA_cm_protocols").mkdir(parents=True)
+    out = out.resolve()
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a command that was killed
+    folder = unfinished / f"ASVspoof2019_LA_{partition}" / "flac"
+    (unfinished / "ASVspoof2019_LA_cm_protocols").mkdir(parents=True)
     folder.mkdir(parents=True)
     table: list[Made] = []
     for waveform, row in _clips(recordings, np.random.default_rng(seed), versions=versions):
@@ -81,16 +89,18 @@ def make(corpus: Path, partition: Partition, out: Path, *, versions: int = VERSI
         gain = min(1.0, _LOUDEST / float(np.abs(waveform).max()))
         soundfile.write(folder / f"{table[-1].id}.flac", gain * waveform, row.sample_rate, subtype="PCM_16")
     if not any(row.kind == "partial" for row in table):
+        shutil.rmtree(unfinished)
         raise CorpusError(
             f"A partial spoof takes {CLIP_SECONDS[0]:g} s of bonafide clips of one speaker, a clip of another and a "
             f"spoof, all of one sample rate. Received: {corpus}, {partition}, which has none."
         )
     lines = [f"{row.speaker} {row.id} {NOTHING} {row.attack} {row.key}\n" for row in table]
-    protocol_path(out, partition).write_text("".join(lines), encoding="utf-8")
-    with (out / TABLE).open("w", encoding="utf-8", newline="") as file:
+    protocol_path(unfinished, partition).write_text("".join(lines), encoding="utf-8")
+    with (unfinished / TABLE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Made)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in table)
+    unfinished.replace(out)
     return table
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +132,7 @@ def see_writable(folder: Path) -> None:
 def parsed_lines(path: Path, parse: Callable[[list[str]], T]) -> Iterator[tuple[int, T]]:
     """Number, from 1, and what `parse` makes of the columns, of each line that is not blank.
 
-    A ValueError of `parse` becomes a ScoreFileError that says file and line.
+    A ValueError of `parse`, or of what cannot be read as text, becomes a ScoreFileError that says file and line.
     """
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"  # RFC 1952; the name of a file need not say it
@@ -142,7 +143,7 @@ def parsed_lines(path: Path, parse: Callable[[list[str]], T]) -> Iterator[tuple[
             for number, line in enumerate(text, start=1):
                 if columns := line.split():
                     yield number, parse(columns)
-        except ValueError as error:  # UnicodeDecodeError is one
+        except (ValueError, EOFError, zlib.error) as error:  # of UTF-8, of columns; of a gzip that is cut, or broken
             raise ScoreFileError(f"{path}:{number}: {error}") from None
 
 
