@@ -59,7 +59,8 @@ class Made:
 def make(corpus: Path, partition: Partition, out: Path, *, versions: int = VERSIONS, seed: int) -> list[Made]:
     """Write the clips, a protocol that names them, and `partial.csv` to a new folder, in the layout of the corpus.
 
-    All of it is there at the end, or none. Every file keeps the sample rate of what it was made from: nothing is joined to what has another.
+    All of it is there at the end, or none. Every file keeps the sample rate of what it was made from: nothing is joined
+    to what has another.
 
     Parameters
     ----------
