@@ -17,6 +17,10 @@ from service.chain_check import verify
 from service.settings import Settings
 
 SCORE_TOLERANCE = 1e-4  # what a clip's score may differ by from one machine to another
+_NEEDED = {
+    *("audio", "model", "version", "sha256", "channel", "format", "sample_rate_hz", "channels"),
+    *("threshold", "score", "verdict", "reasons"),
+}
 _MEDIA_TYPES = {"RAW/ULAW": "audio/x-mulaw", "RAW/ALAW": "audio/x-alaw", "RAW/PCM_16": "audio/L16"}
 
 
@@ -108,8 +112,8 @@ def _entry(path: Path, number: int) -> dict[str, Any]:
         entry = json.loads(lines[number - 1]) if number >= 1 else {}
     except (IndexError, ValueError):
         entry = {}
-    if not isinstance(entry, dict) or entry.get("kind") != "decision":
-        raise AuditError(f"A line that is replayed is a decision. Received: line {number} of {path.name}.")
+    if not isinstance(entry, dict) or entry.get("kind") != "decision" or not entry.keys() >= _NEEDED:
+        raise AuditError(f"A line that is replayed is a whole decision. Received: line {number} of {path.name}.")
     return entry
 
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, default: Path | None) -> int:
         match args.action:
             case "make":
                 if args.days is not None and not 0 < args.days < 36_500:
-                    raise KeysError(f"A key lasts a positive number of days. Received: {args.days:g}.")
+                    raise KeysError(f"A key lasts more than 0 and less than 36500 days. Received: {args.days:g}.")
                 key, text = keys.make(path, client=args.client, scopes=tuple(args.scope), days=args.days)
                 print(
                     f"{key.id} for {key.client}. Its secret is not kept: this is the only time you see it.",

@@ -310,6 +310,9 @@ def test_the_commands(
     for line in (0, 1, last + 1):  # no line, a head, no line
         status, said = command("replay", path, "--line", line, "--audio", tmp_path / "clip")
         assert (status, f"Received: line {line} of" in said) == (1, True)
+    (tmp_path / "cut").write_text('{"kind": "decision", "model": "simple_cnn"}\n')
+    status, said = command("replay", tmp_path / "cut", "--line", 1, "--audio", tmp_path / "clip")
+    assert (status, said) == (1, "A line that is replayed is a whole decision. Received: line 1 of cut.\n")
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes().replace(b"simple_cnn", b"other_cnn", 1))
     copy.with_name(f"{copy.name}.tail").write_bytes(path.with_name(f"{path.name}.tail").read_bytes())

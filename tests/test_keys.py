@@ -217,6 +217,10 @@ def test_the_commands(path: Path) -> None:
     assert line.endswith("revoked")
     assert text[17:] not in listed.stdout
 
+    for days in ("0", "36500", "nan"):
+        refused = command("keys", "make", "--client", "ivr", "--scope", "detect", "--days", days, keys=path)
+        assert (refused.returncode, "less than 36500 days. Received: " in refused.stderr) == (1, True)
+
     nowhere = command("keys", "list")
     assert (nowhere.returncode, nowhere.stdout) == (1, "")
     assert "Received: neither." in nowhere.stderr
