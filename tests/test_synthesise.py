@@ -207,6 +207,14 @@ def test_copies_made_otherwise_are_not_mixed(corpus: Path, tmp_path: Path, capsy
     assert "goes on as it began" in capsys.readouterr().err
 
 
+def test_a_corpus_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = make_corpus(tmp_path / "own")
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    assert synthesise(own, own, "--copies", "1") == 1
+    assert capsys.readouterr().err == f"Copies are written to an empty folder, or to one of copies. Received: {own}.\n"
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+
+
 def test_input_at_fault_is_one_sentence(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more, message in (
         (["--copies", "0"], "--copies, --jobs and --neural-steps are 1 or more. Received: 0, 1, 1000."),

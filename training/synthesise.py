@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     ------
     CorpusError
         A folder that does not follow the layout; one utterance in two corpora; or `--out` holds copies made
-        otherwise.
+        otherwise, or anything else.
     ValueError
         Arguments out of range.
     """
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
             f"Received: {args.copies}, {args.jobs}, {args.neural_steps}."
         )
     originals = _originals(args.corpus)
+    _claim(args, methods)
     for folder in (_FLAC, _PROTOCOLS, _VOCODERS):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
-    _claim(args, methods)
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
     tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -154,7 +154,7 @@ def _originals(corpora: Iterable[Path]) -> list[Utterance]:
 
 
 def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
-    """Record what decides the copies, or refuse to mix two kinds in one folder."""
+    """Record what decides the copies, or refuse to mix two kinds in one folder, or copies with anything else."""
     record = {
         "protocols": [protocol_sha256(root, "train") for root in args.corpus],
         "attacks": {attack_name(method): method for method in methods},
@@ -166,6 +166,9 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
     text = json.dumps(record, indent=1) + "\n"
     if path.exists() and path.read_text() != text:
         raise CorpusError(f"A corpus of copies goes on as it began. Received: other settings than {path} has.")
+    if not path.exists() and args.out.exists() and any(args.out.iterdir()):
+        raise CorpusError(f"Copies are written to an empty folder, or to one of copies. Received: {args.out}.")
+    args.out.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
 
