@@ -163,14 +163,20 @@ def test_no_refusal_overtakes_an_answer(light_store: Path) -> None:
         assert received.startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_connection_that_says_no_more_is_closed(busy: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are kept alive for 0.2 s."""
     usual = Protocol.data_received
 
-    def impatient(protocol: Protocol, data: bytes) -> None:
+    def received(protocol: Protocol, data: bytes) -> None:
         protocol.timeout_keep_alive = 0.2  # type: ignore[assignment]
         usual(protocol, data)
 
-    monkeypatch.setattr(Protocol, "data_received", impatient)
+    monkeypatch.setattr(Protocol, "data_received", received)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_says_no_more_is_closed(busy: Client) -> None:
     for body in (CLIP, CLIP[:100]):
         with connect(busy) as connection:
             connection.sendall(head(len(CLIP)) + body)
@@ -180,14 +186,8 @@ def test_a_connection_that_says_no_more_is_closed(busy: Client, monkeypatch: pyt
             assert time.monotonic() - begun > 0.1
 
 
-def test_a_connection_that_says_more_is_heard_out(light_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = Protocol.data_received
-
-    def impatient(protocol: Protocol, data: bytes) -> None:
-        protocol.timeout_keep_alive = 0.2  # type: ignore[assignment]
-        usual(protocol, data)
-
-    monkeypatch.setattr(Protocol, "data_received", impatient)
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_says_more_is_heard_out(light_store: Path) -> None:
     with serving(light_store, models="light", runtime="onnx") as client, connect(client) as connection:
         for _ in range(2):
             connection.sendall(b"GET /health/live HTTP/1.1\r\n")
