@@ -48,14 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         _run(args, Store(args.store))
-    except StoreError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        where = f", {error.filename}" if error.filename else ""
-        print(f"The files of a store can be read and written. Received: {error.strerror}{where}.", file=sys.stderr)
+    except (StoreError, OSError) as error:
+        print(_sentence(error), file=sys.stderr)
         return 1
     return 0
+
+
+def _sentence(error: StoreError | OSError) -> str:
+    if isinstance(error, StoreError):
+        return str(error)
+    where = f", {error.filename}" if error.filename else ""
+    return f"The files of a store can be read and written. Received: {error.strerror}{where}."
 
 
 def _run(args: argparse.Namespace, store: Store) -> None:
@@ -96,18 +99,19 @@ def _list(store: Store) -> None:
         raise NotFound(f"A store is a folder. Received: {store.root}, which is none.")
     faults: list[str] = []  # told at the end: what is whole is listed all the same
     for family in store.families():
-        current, found = "", labels.Labels()
+        current, found, versions = "", labels.Labels(), list[int]()
         try:
+            versions = store.versions(family)
             current = store.resolve(family).name
             found = labels.read_labels(store, family)
-        except StoreError as error:
-            faults.append(str(error))
+        except (StoreError, OSError) as error:
+            faults.append(_sentence(error))
         marked = {"c": found.canary, "s": found.shadow}
-        for version in store.versions(family):
+        for version in versions:
             try:
                 manifest = read_manifest(store.resolve(f"{family}@{version}"))
-            except StoreError as error:
-                faults.append(str(error))
+            except (StoreError, OSError) as error:
+                faults.append(_sentence(error))
                 continue
             mark = next((letter for letter, by in marked.items() if by and by.version == version), " ")
             mark = "*" if str(version) == current else mark

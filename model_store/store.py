@@ -40,9 +40,16 @@ class Store:
         self.root = root
 
     def families(self) -> list[str]:
-        """The families that have a version, in alphabetical order."""
+        """The families that have a version, or cannot be read, in alphabetical order."""
+
+        def counts(name: str) -> bool:
+            try:
+                return bool(self.versions(name))
+            except OSError:
+                return True
+
         names = [p.name for p in self.root.iterdir()] if self.root.is_dir() else []
-        return sorted(name for name in names if _FAMILY.fullmatch(name) and self.versions(name))
+        return sorted(name for name in names if _FAMILY.fullmatch(name) and counts(name))
 
     def versions(self, family: str) -> list[int]:
         """The published versions of a family, ascending as integers: 10 comes after 9."""

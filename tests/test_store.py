@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import subprocess
@@ -225,6 +226,25 @@ def test_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run("show", "other")[0] == 1
     assert main(["--store", str(root / "nowhere"), "list"]) == 1
     assert capsys.readouterr().err == f"A store is a folder. Received: {root / 'nowhere'}, which is none.\n"
+
+
+def test_a_family_that_cannot_be_read_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "locked").mkdir()
+    unlocked = Store.versions
+
+    def versions(store: Store, family: str) -> list[int]:
+        if family == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(root / "locked"))
+        return unlocked(store, family)
+
+    monkeypatch.setattr(Store, "versions", versions)
+    assert main(["--store", str(root), "list"]) == 1
+    captured = capsys.readouterr()
+    assert [line.split("\t")[0] for line in captured.out.splitlines()] == ["  tiny@1", "  tiny@2", "* tiny@3"]
+    rule = "The files of a store can be read and written"
+    assert captured.err == f"{rule}. Received: Permission denied, {root / 'locked'}.\n"
 
 
 def test_a_store_that_is_broken_can_be_looked_at_and_mended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

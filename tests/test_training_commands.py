@@ -248,3 +248,12 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         main([command, "--help"])
     assert ended.value.code == 0
     assert COMMANDS[command][1] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x", ""])
+@pytest.mark.parametrize("command", ["folds", "synthesise", "metrics"])
+def test_a_seed_that_is_none_names_its_option(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, f"--seed={seed}"])
+    rule = "argument --seed: A seed is a whole number, 0 or more"
+    assert f"{rule}. Received: {seed!r}." in capsys.readouterr().err

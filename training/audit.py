@@ -21,6 +21,7 @@ from training import audit_plots, plots
 from training.corpus import PARTITIONS, Key, Utterance, read_partition
 from training.kinds import Provenance, kinds, read_provenance
 from training.non_speech import SIGNALS, variants
+from training.options import add_seed
 from training.recordings import Recording, decode, runs, stratified
 from training.report import render
 from training.splice import join
@@ -122,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder in the ASVspoof layout")
     parser.add_argument("--partition", choices=PARTITIONS, default="eval")
     parser.add_argument("--clips", type=int, default=CLIPS, help=f"that are transformed (default: {CLIPS})")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw and of all that is random (default: 0)")
+    add_seed(parser, "the draw and of all that is random")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report is written")
 
 

@@ -15,6 +15,7 @@ from training import channels, evaluation_plots, plots
 from training.confidence import proportion_interval
 from training.corpus import PARTITIONS, Partition, corpus_name
 from training.metrics import balanced_subset, classification, error_rates
+from training.options import add_seed
 from training.report import render
 from training.summary import percent, scores_by_attack, scores_by_channel_class, summarise
 from training.tandem import AsvScores, read_asv_scores
@@ -165,7 +166,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partition", choices=PARTITIONS, help="of the corpus (default with --model: eval)")
     parser.add_argument("--threshold", type=float, help="a score to decide at (default: the artifact's balanced)")
     parser.add_argument("--asv", type=Path, metavar="FILE", help="the organisers' ASV scores, for min t-DCF")
-    parser.add_argument("--seed", type=int, default=0, help="of intervals and the balanced subset (default: 0)")
+    add_seed(parser, "intervals and the balanced subset")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report is written")
     parser.add_argument("--system", help="the report's name for what gave the scores")
     parser.add_argument("--corpus-name", help="the report's name for the corpus")

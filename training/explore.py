@@ -20,6 +20,7 @@ from training.corpus import PARTITIONS
 from training.explore_plots import attack_bars, example, mirrored, shortcut_chart
 from training.features import CORPUS, FEATURES, Feature, decode_as_is
 from training.findings import findings, rates, values
+from training.options import add_seed
 from training.plots import save
 from training.report import render
 from training.shortcuts import HOW, LIMIT, Separation, separation, together
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="measure at most N clips of each partition and class, drawn at random"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
+    add_seed(parser, "every random choice")
 
 
 def run(args: argparse.Namespace) -> int:

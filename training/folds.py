@@ -34,6 +34,7 @@ from training.corpus import (
     write_protocol,
 )
 from training.kinds import read_provenance, sources
+from training.options import add_seed
 from training.score import file_of
 
 ALL = "all"
@@ -100,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="hold sources of bonafide clips out, and not their speakers alone",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the deal (default: 0)")
+    add_seed(parser, "the deal")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="must be empty, or not there")
 
 

@@ -22,6 +22,7 @@ from training.channel_scores import Heard, hear
 from training.config import read_object
 from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_partition
 from training.kinds import read_provenance
+from training.options import add_seed
 from training.partition_figures import IN_DETAIL, partition_figures
 from training.report import render
 from training.summary import scores_by_attack
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weaknesses", type=Path, metavar="FILE", help="Markdown: what the model is known to get wrong"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap intervals (default: 0)")
+    add_seed(parser, "the bootstrap intervals")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help=f"where {PAGE} and its plots are written"
     )

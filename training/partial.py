@@ -24,6 +24,7 @@ from model_store.detector import Detector, Waveform
 from model_store.store import DEFAULT_ROOT, Store
 from training import localise
 from training.corpus import PARTITIONS, CorpusError, Key, Partition, protocol_path, read_partition
+from training.options import add_seed
 from training.recordings import Recording, decode, runs, stratified
 from training.splice import insert, join
 from training.trials import NOTHING
@@ -113,11 +114,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     making.add_argument(
         "--versions", type=int, default=VERSIONS, help=f"of a clip, each with another passage (default: {VERSIONS})"
     )
-    making.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
+    add_seed(making, "all that is drawn")
     measuring = steps.add_parser("measure", help="print how a model does on such a set, as JSON")
     measuring.add_argument("--model", required=True, metavar="FAMILY[@VERSION]")
     measuring.add_argument("--store", type=Path, default=DEFAULT_ROOT, metavar="DIR", help="(default: the shipped one)")
-    measuring.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+    add_seed(measuring, "the intervals")
     for step in (making, measuring):
         step.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="what it is made of, or was made")
         step.add_argument("--partition", choices=PARTITIONS, default="eval")

@@ -14,6 +14,7 @@ from model_store.channel_class import CHANNEL_CLASSES
 from training.confidence import Interval, eer_interval, eer_interval_over_speakers
 from training.corpus import KEYS
 from training.metrics import ASVSPOOF5_COSTS, actual_dcf, cllr, equal_error_rate, min_cllr, min_dcf
+from training.options import add_seed
 from training.tandem import AsvScores, min_tdcf, read_asv_scores
 from training.trials import NOTHING, Scores, Trial, read_trials
 
@@ -110,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a detector's scores, in ASVspoof's 4 or 6 columns",
     )
     parser.add_argument("--asv", type=Path, metavar="FILE", help="the organisers' ASV scores, for min t-DCF")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap intervals (default: 0)")
+    add_seed(parser, "the bootstrap intervals")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ from training.corpus import (
     write_protocol,
 )
 from training.features import decode_as_is
+from training.options import add_seed
 from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
 
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="that each neural vocoder learns for, from the same bonafide clips, before it is used (default: 1000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
+    add_seed(parser, "every random choice")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from training.corpus import CorpusError
+from training.options import add_seed
 from training.recipes.human import collect, report
 from training.recipes.layout import lay_out
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     layout.add_argument("--most-of-speaker", type=int, default=120, metavar="N", help="clips (default: 120)")
     layout.add_argument("--most-of-source", type=int, default=250, metavar="N", help="clips (default: 250)")
     for command in (human, layout):
-        command.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
+        add_seed(command, "every random choice")
         command.add_argument("--jobs", type=int, default=2, metavar="N", help="processes (default: 2)")
     args = parser.parse_args(arguments)
     try:
