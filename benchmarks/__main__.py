@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
                 with servers.alone(running[name], running.values()):
                     batches.append(rounds.batch(running[name], sent[clip], clips=count, repeats=plan.batch_repeats))
     _say("clips of growing length, the model alone, and training")
+    apart = Apart()
     return Results(
         machine=machine.describe(),
         model=f"{artifact.parent.name}@{artifact.name}",
@@ -127,9 +128,10 @@ def measure(plan: Plan, *, store: Path, model: str, out: Path) -> Results:
         loads=loads,
         memory=memory,
         batches=batches,
-        costs={name: _costs(artifact, plan, name) for name in OURS if name in running},
-        floor=_floor(artifact, plan) if "ours, onnx" in running else None,
-        learning=Learning.from_json(_measured("training", *plan.training)),
+        costs={name: costs for name in OURS if name in running and (costs := _costs(apart, artifact, plan, name))},
+        floor=_floor(apart, artifact, plan) if "ours, onnx" in running else None,
+        learning=Learning.from_json(steps) if (steps := apart.measure("training", *plan.training)) else None,
+        failed=apart.failed,
     )
 
 
@@ -160,23 +162,31 @@ def _start(server: Server, clip: clips.Clip) -> Start:
     return Start(server.ready_seconds, server.ready_seconds + time.perf_counter() - begun)
 
 
-def _costs(artifact: Path, plan: Plan, name: str) -> Costs:
+def _costs(apart: "Apart", artifact: Path, plan: Plan, name: str) -> Costs | None:
     runtime = "onnx" if name.endswith("onnx") else "keras"
-    found = _measured("cost", str(artifact), "--runtime", runtime, "--lengths", *map(str, plan.lengths))
-    return Costs(found["model_clips_per_second"], [Length(**length) for length in found["lengths"]])
+    found = apart.measure("cost", str(artifact), "--runtime", runtime, "--lengths", *map(str, plan.lengths))
+    return found and Costs(found["model_clips_per_second"], [Length(**length) for length in found["lengths"]])
 
 
-def _floor(artifact: Path, plan: Plan) -> Floor:
-    found = _measured("floor", str(artifact), "--rounds", str(plan.floor_rounds))
-    return Floor(**found | {"timed": [Timed(**timed) for timed in found["timed"]]})
+def _floor(apart: "Apart", artifact: Path, plan: Plan) -> Floor | None:
+    found = apart.measure("floor", str(artifact), "--rounds", str(plan.floor_rounds))
+    return found and Floor(**found | {"timed": [Timed(**timed) for timed in found["timed"]]})
 
 
-def _measured(module: str, *arguments: str) -> dict[str, Any]:
-    """What a process of its own finds."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+@dataclass(slots=True)
+class Apart:
+    """What processes of their own find. One that fails takes nothing of what was found before with it."""
+
+    failed: list[str] = field(default_factory=list)
+
+    def measure(self, module: str, *arguments: str) -> dict[str, Any] | None:
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            self.failed.append(f"benchmarks.{module} ended with {done.returncode}")
+            return None
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 def _say(*words: str) -> None:
@@ -197,13 +207,13 @@ def main() -> int:
     try:
         plan = QUICK if arguments.quick else FULL
         results = measure(plan, store=arguments.store, model=arguments.model, out=arguments.out)
-    except (StoreError, RuntimeError) as error:
+    except (StoreError, RuntimeError, httpx.HTTPError) as error:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 1
     report.write(results, arguments.out)
     print((arguments.out / "results.md").read_text(encoding="utf-8"))
     _say(f"{time.monotonic() - begun:.0f} s; in {arguments.out}: results.json, results.md and plots")
-    return 0
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":

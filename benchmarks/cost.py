@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.clips import speech
+from benchmarks.faults import or_a_sentence
 from model_store import audio
 from model_store.cores import available_cores
 from model_store.detector import CALL_WINDOWS, Detector
@@ -108,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with or_a_sentence():
+        main()

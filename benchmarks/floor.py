@@ -25,6 +25,7 @@ import onnx.utils
 
 from benchmarks import stats
 from benchmarks.clips import speech
+from benchmarks.faults import or_a_sentence
 from model_store.manifest import ONNX_FILE
 from model_store.runtimes import RUNTIMES, RuntimeName
 from model_store.store import read_manifest
@@ -187,4 +188,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with or_a_sentence():
+        main()

@@ -42,13 +42,13 @@ def goals(results: "Results") -> Iterator[Goal]:
 
 def _of_server(results: "Results", name: str) -> Iterator[Goal]:
     yield from _against_others(results, name)
-    floor, costs = results.floor, results.costs[name]
+    floor, costs = results.floor, results.costs.get(name)
     if floor is not None:
         share = floor.share(_RUNTIMES[name], _CALL_WINDOWS)
         wanted = _FLOOR_SHARES[name]
         what = f"{name}: speed of the model's call, of float32's floor"
         yield Goal(what, f"≥ {100 * wanted:g} %", f"{_percent(share)}", share.median >= wanted)
-    for batch in results.batches:
+    for batch in results.batches if costs else []:
         if (batch.server, batch.clip, batch.clips) == (name, results.clip_names["pcm16"], 100):
             rate = stats.spread([rate / costs.model_clips_per_second for rate in batch.rates])
             yield Goal(
@@ -62,6 +62,8 @@ def _of_server(results: "Results", name: str) -> Iterator[Goal]:
     yield Goal(f"{name}: start to ready", f"≤ {most:g} s", f"{ready:.1f} s", ready.median <= most)
     resident, limit = results.memory[name].rss_mb / _MIB, _RESIDENT_MIB[name]
     yield Goal(f"{name}: resident after load", f"≤ {limit:g} MiB", f"{resident:.0f} MiB", resident <= limit)
+    if costs is None:
+        return
     longest = max(costs.lengths, key=lambda length: length.clip_seconds)
     what = f"{name}: memory that a clip of {longest.clip_seconds:g} s takes"
     yield Goal(what, "< 150 MB", f"{longest.peak_mb:.0f} MB", longest.peak_mb < 150)

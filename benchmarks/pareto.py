@@ -18,6 +18,7 @@ import matplotlib as mpl
 import numpy as np
 from pydantic import ValidationError
 
+from benchmarks.faults import or_a_sentence
 from training.config import Config
 from training.fit import MODEL_FILE, read_history
 
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with or_a_sentence():
+        main()

@@ -60,7 +60,8 @@ def lengths(results: Results, path: Path) -> None:
         time_axes.loglog(seconds, cost[-1] * seconds / seconds[-1], ":", color="grey")
         memory_axes.plot(seconds, [length.peak_mb for length in costs.lengths], "o-", color=_COLOURS[name], label=name)
     time_axes.set(xlabel="clip, seconds", ylabel="seconds; dotted: proportional to length")
-    time_axes.legend()
+    if results.costs:
+        time_axes.legend()
     memory_axes.set(xlabel="clip, seconds", ylabel="peak memory beyond the idle process, MB")
     figure.savefig(path, dpi=120)
     plt.close(figure)

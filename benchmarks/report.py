@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks import learning, plots, stats
 from benchmarks.floor import FRONT_END, Floor
 from benchmarks.results import BASELINE, Results
+from benchmarks.rounds import Batch
 from benchmarks.tables import table
 
 _LINEAR_FROM_SECONDS = 10.0  # below, what a call costs however short the clip is hides the growth
@@ -28,6 +29,9 @@ def markdown(results: Results) -> Iterator[str]:
     """The report, line by line. Where a figure has a range, it is a median and the lowest and highest round."""
     yield "# What serving costs"
     yield ""
+    if results.failed:
+        yield f"**Not measured, since it failed: {', '.join(results.failed)}.**"
+        yield ""
     yield from table(
         ("goal", "wanted", "measured", ""),
         ((goal.what, goal.wanted, goal.measured, "met" if goal.met else "**missed**") for goal in results.goals()),
@@ -152,6 +156,12 @@ def _added(results: Results) -> Iterator[str]:
         yield from table(("clip", "windows", "added"), rows)
 
 
+def _of_model(results: Results, batch: Batch) -> str:
+    """A batch's rate as a share of the model's own, in per cent."""
+    costs = results.costs.get(batch.server)
+    return f"{100 * stats.spread(batch.rates).median / costs.model_clips_per_second:.0f}" if costs else ""
+
+
 def _batches_and_lengths(results: Results) -> Iterator[str]:
     yield "## Batches, and clips of growing length"
     yield ""
@@ -163,7 +173,7 @@ def _batches_and_lengths(results: Results) -> Iterator[str]:
                 batch.clip,
                 str(batch.clips),
                 f"{stats.spread(batch.rates):.0f}",
-                f"{100 * stats.spread(batch.rates).median / results.costs[batch.server].model_clips_per_second:.0f}",
+                _of_model(results, batch),
                 f"{batch.rss_mb:.0f}",
             )
             for batch in results.batches

@@ -39,6 +39,7 @@ class Results:
     costs: dict[str, Costs]  # by our servers
     floor: Floor | None = field(default=None)  # where the artifact has a graph to count
     learning: Learning | None = field(default=None)
+    failed: list[str] = field(default_factory=list)  # what is missing, and why
 
     def goals(self) -> list[Goal]:
         """The goals, met or missed."""
@@ -91,6 +92,7 @@ class Results:
             },
             "floor": self.floor and _plain(self.floor) | {"timed": [_plain(timed) for timed in self.floor.timed]},
             "learning": self.learning and asdict(self.learning),
+            "failed": self.failed,
         }
 
 

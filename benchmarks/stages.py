@@ -21,6 +21,7 @@ import onnx
 from starlette.requests import Request
 
 from benchmarks import clips, floor
+from benchmarks.faults import or_a_sentence
 from model_store import audio, speech, windows
 from model_store.detector import CALL_WINDOWS, Detector
 from model_store.manifest import ONNX_FILE
@@ -115,4 +116,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with or_a_sentence():
+        main()

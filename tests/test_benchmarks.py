@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from benchmarks import (
     stages,
     stats,
 )
+from benchmarks.__main__ import Apart
 from benchmarks.arrivals import Arrivals, arrive
 from benchmarks.as_shipped import HIDDEN
 from benchmarks.cost import Costs, Length
@@ -421,6 +423,34 @@ def test_goals_are_met_or_missed() -> None:
         "throughput, 8 clients, ÷ obvious",
         "throughput, 8 clients, ÷ LitServe",
     ]
+
+
+@pytest.mark.parametrize("module", ["cost", "floor", "pareto", "stages"])
+def test_what_is_not_there_is_named_in_a_sentence(module: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("cannot measure: ")
+    assert str(tmp_path / "none") in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_part_that_fails_costs_only_its_own_figures(tmp_path: Path) -> None:
+    apart = Apart()
+    assert apart.measure("stages", str(tmp_path / "none")) is None
+    whole = _results(ours=[200.0, 240.0, 480.0])
+    cut = replace(whole, costs={}, floor=None, failed=apart.failed)
+    lost = {goal.what.removeprefix("ours, onnx: ") for goal in set(whole.goals()) - set(cut.goals())}
+    assert lost == {
+        "speed of the model's call, of float32's floor",
+        "`/batch` of 100, of the model's own rate",
+        "HTTP, decode, resampling and front end, of the network's time",
+        "memory that a clip of 60 s takes",
+    }
+    report.write(cut, tmp_path)
+    text = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "**Not measured, since it failed: benchmarks.stages ended with 1.**" in text
+    assert "| ours, onnx | WAV PCM16 16 kHz | 100 | 190 (180 to 200) |  | 300 |" in text
 
 
 def test_the_report_is_written(tmp_path: Path) -> None:
