@@ -60,6 +60,14 @@ def full(store: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Itera
         assert [one.result().status_code for one in first] == [200, 200]
 
 
+def left_in_work(client: Client) -> int:
+    """How many clips have a place, once none has or ten seconds have passed: one is given back after the answer."""
+    patience = time.monotonic() + 10
+    while (clips := client.app.state.admission.clips) and time.monotonic() < patience:
+        time.sleep(0.01)
+    return int(clips)
+
+
 def test_what_is_refused_is_refused_before_its_body_is_there(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> Iterator[bytes]:
         yield CLIP[:1_000]
@@ -204,15 +212,12 @@ def test_a_body_that_is_slow_keeps_no_place(store: Path) -> None:
             yield CLIP[:1_000]
             time.sleep(0.1)
             seen.append(client.app.state.admission.clips)
-            patience = time.monotonic() + 10
-            while client.app.state.admission.clips and time.monotonic() < patience:
-                time.sleep(0.01)
-            seen.append(client.app.state.admission.clips)
+            seen.append(left_in_work(client))
             yield CLIP[1_000:]
 
         assert client.post("/detect", content=body()).status_code == 200
         assert seen == [1, 0]
-        assert client.app.state.admission.clips == 0
+        assert left_in_work(client) == 0
 
 
 def test_whoever_is_refused_for_another_reason_gives_the_place_back(store: Path) -> None:
@@ -293,10 +298,7 @@ def test_what_waits_past_its_deadline_is_not_scored(store: Path, monkeypatch: py
         stopped.go_on.set()
         assert client.post("/detect", content=CLIP).status_code == 200
         assert len(calls) == 2
-        until = time.monotonic() + 10  # a place is given back after the answer
-        while client.app.state.admission.clips and time.monotonic() < until:
-            time.sleep(0.01)
-        assert client.app.state.admission.clips == 0
+        assert left_in_work(client) == 0
 
 
 def test_the_lines_of_a_batch_are_those_of_its_list(client: Client) -> None:
