@@ -12,6 +12,7 @@ import ctypes
 import io
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ Block = npt.NDArray[np.float32]  # (frames, channels)
 
 BLOCK_FRAMES = 2**16  # decoded at a time: few enough that memory stays small, and enough for calls to cost little
 FFMPEG_LARGEST_ALLOCATION = 2**24  # bytes: else the packet index of 26 KB of MP4 grows to gigabytes
+MOST_WAV_CHUNKS = 1_000  # a clip has a handful: looking past three million empty ones takes a second
 MOST_ID3_TAGS = 100  # a clip has one, or two: looking past six million empty ones takes ten seconds
 FFMPEG_BARREN_PACKETS = 100  # in a row without a sample, before the rest is given up
 FFMPEG_CODECS = (  # of its hundreds, those that may run
@@ -105,6 +107,10 @@ def _libsndfile_blocks(file: _SoundFile) -> Iterator[Block]:
         yield block
 
 
+def _several(container: str) -> UnsupportedFormat:
+    return UnsupportedFormat(f"{container} file is one clip. Received: several, one after the other.")
+
+
 def _ogg(data: bytes) -> AbstractContextManager[Stream]:
     """Streams side by side all begin before the first goes on. Of a chain (RFC 3533, 4), libsndfile reads the first
     link alone, and FFmpeg loses parts of the others.
@@ -112,8 +118,15 @@ def _ogg(data: bytes) -> AbstractContextManager[Stream]:
     going_on, beginning = rb"OggS\x00[\x00\x01\x04\x05]", rb"OggS\x00[\x02\x06]"  # pages, by their header's type
     page = re.search(going_on, data)
     if page and re.compile(beginning).search(data, page.end()):
-        raise UnsupportedFormat("An Ogg file is one clip. Received: several, one after the other.")
+        raise _several("An Ogg")
     return _libsndfile(data)
+
+
+def _one(data: bytes, *, container: str, header: bytes, decoder: Decoder) -> AbstractContextManager[Stream]:
+    """Of several clips joined, both libraries read the first alone. ``header`` is too long to be there by chance."""
+    if re.compile(header, re.DOTALL).search(data, _id3_bytes(data) + 1):
+        raise _several(container)
+    return decoder(data)
 
 
 @cache
@@ -225,8 +238,18 @@ def _headerless(data: bytes, *, encoding: str, sample_rate: int, channels: int) 
 
 
 def _wav(data: bytes) -> AbstractContextManager[Stream]:
-    plain = plain_wav.parse(data)
-    return _libsndfile(data) if plain is None else _plain_wav(data, plain)
+    """Of several data chunks, libsndfile reads the first alone or none, and FFmpeg the last alone."""
+    if plain := plain_wav.parse(data):
+        return _plain_wav(data, plain)
+    chunks = Counter(itertools.islice(plain_wav.chunks(data[_id3_bytes(data) :]), MOST_WAV_CHUNKS))
+    if chunks.total() == MOST_WAV_CHUNKS:
+        raise UnsupportedFormat(f"A WAV file has under {MOST_WAV_CHUNKS:,} chunks. Received: more.")
+    if any(chunks[magic] for magic in (b"RIFF", b"RIFX", b"RF64")):
+        raise _several("A WAV")
+    if chunks[b"fmt "] > 1 or chunks[b"data"] > 1:
+        rule = "A WAV file has one fmt chunk and one data chunk"
+        raise UnsupportedFormat(f"{rule}. Received: {chunks[b'fmt ']} and {chunks[b'data']}.")
+    return _libsndfile(data)
 
 
 @contextmanager
@@ -260,15 +283,22 @@ def _g711(law: str) -> Waveform:
 
 # The formats: a new one is one row. ---------------------------------------------------------------------------
 
+_FLAC_HEADER = rb"fLaC[\x00\x80]\x00\x00\x22"
+_AU_HEADER = rb"\.snd\x00\x00.{6}\x00\x00\x00.\x00...\x00\x00\x00"
+_M4A_HEADER = rb"\x00\x00\x00.ftyp[ -~]{4}"
+_flac = partial(_one, container="A FLAC", header=_FLAC_HEADER, decoder=_libsndfile)
+_au = partial(_one, container="An AU", header=_AU_HEADER, decoder=_libsndfile)
+_m4a = partial(_one, container="An M4A", header=_M4A_HEADER, decoder=partial(_ffmpeg, demuxer="mov"))
+
 FORMATS: dict[str, tuple[bytes, tuple[Decoder, ...]]] = {  # container -> its first bytes, decoders in order
     "WAV": (rb"RIFF....WAVE|RIFX....WAVE|RF64....WAVE", (_wav, partial(_ffmpeg, demuxer="wav"))),
-    "FLAC": (rb"fLaC", (_libsndfile, partial(_ffmpeg, demuxer="flac"))),
+    "FLAC": (rb"fLaC", (_flac, partial(_ffmpeg, demuxer="flac"))),
     "OGG": (rb"OggS", (_ogg, partial(_ffmpeg, demuxer="ogg"))),
-    "AU": (rb"\.snd", (_libsndfile,)),
+    "AU": (rb"\.snd", (_au,)),
     "AIFF": (rb"FORM....AIF[FC]", (_libsndfile,)),
     "MP3": (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", (partial(_ffmpeg, demuxer="mp3", tells_duration=False),)),
     "ADTS": (rb"\xff[\xf0\xf1\xf8\xf9]", (partial(_ffmpeg, demuxer="aac", tells_duration=False),)),
-    "M4A": (rb"....ftyp", (partial(_ffmpeg, demuxer="mov"),)),
+    "M4A": (rb"....ftyp", (_m4a,)),
     "AMR": (rb"#!AMR(-WB)?\n", (partial(_ffmpeg, demuxer="amr", tells_duration=False),)),
     "WEBM": (rb"\x1aE\xdf\xa3", (partial(_ffmpeg, demuxer="matroska"),)),
 }
@@ -281,7 +311,7 @@ HEADERLESS = {  # media type -> encoding
     "audio/l16": "PCM_16",
 }
 LONGEST_MEDIA_TYPE = 200  # characters: libraries that read one take up to 0.2 s for 60,000
-FULL_HEADER = rb"RIFF....WAVE|fLaC[\x00\x80]\x00\x00\x22"  # too long to be headerless audio by chance
+FULL_HEADER = rb"RIFF....WAVE|" + _FLAC_HEADER  # too long to be headerless audio by chance
 
 
 def recognise(data: bytes, media_type: str | None) -> tuple[str, tuple[Decoder, ...]]:

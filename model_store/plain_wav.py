@@ -5,7 +5,9 @@ libsndfile, which knows what to make of it.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 _ENCODINGS = {(1, 16): "PCM_16", (6, 8): "ALAW", (7, 8): "ULAW"}  # by format tag and bits a sample
 _SKIPPED = (b"fact", b"LIST")  # chunks that say nothing of how the samples are to be read
@@ -45,6 +47,24 @@ def parse(data: bytes) -> PlainWav | None:
             return None
         place += size + size % 2
     return None
+
+
+def chunks(data: bytes) -> Iterator[bytes]:
+    """Names of a WAV file's chunks, as far as sizes lead: to its end, zeros that pad it, or samples of open length.
+
+    RIFX has its sizes with the high byte first, and RF64 (EBU Tech 3306) that of its samples in ``ds64``.
+    """
+    order: Literal["big", "little"] = "big" if data[:4] == b"RIFX" else "little"
+    place, long = 12, 2**32 - 1
+    while (name := data[place : place + 4]).strip(b"\0") and place + 8 <= len(data):
+        size = int.from_bytes(data[place + 4 : place + 8], order)
+        place += 8
+        yield name
+        if name == b"ds64":
+            long = int.from_bytes(data[place + 8 : place + 16], "little")
+        if name == b"data":
+            size = long if size == 2**32 - 1 else size or len(data)
+        place += size + size % 2
 
 
 def _plain(form: tuple[int, ...], *, first: int, size: int) -> PlainWav | None:

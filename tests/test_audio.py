@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 from unittest.mock import Mock
 
 import av
@@ -135,6 +136,70 @@ def test_an_ogg_of_several_clips_is_refused_not_scored_in_part(codec: str) -> No
     assert decode(one, sample_rate=RATE).duration_seconds == 1.0
     with pytest.raises(UnsupportedFormat, match="several"):
         decode(one + one, sample_rate=RATE)
+
+
+def test_joined_clips_are_refused_not_scored_in_part() -> None:
+    signal = sweep(sample_rate=RATE)
+    clips = [clip(signal, sample_rate=RATE, container=container) for container in ("WAV", "RF64", "FLAC", "AU")]
+    clips += [ffmpeg_clip(signal, sample_rate=RATE, container="ipod", codec=codec) for codec in ("aac", "alac")]
+    for one in clips:
+        assert decode(one, sample_rate=RATE).duration_seconds == pytest.approx(1.0, abs=0.03)
+        with pytest.raises(UnsupportedFormat, match="is one clip. Received: several, one after the other"):
+            decode(one + one, sample_rate=RATE)
+
+
+def wav_chunk(name: bytes, content: bytes, *, size: int | None = None, order: Literal["<", ">"] = "<") -> bytes:
+    return name + struct.pack(order + "I", len(content) if size is None else size) + content + bytes(len(content) % 2)
+
+
+def wav_of(*chunks: bytes, magic: bytes = b"RIFF", size: int | None = None) -> bytes:
+    return wav_chunk(magic, b"WAVE" + b"".join(chunks), size=size, order=">" if magic == b"RIFX" else "<")
+
+
+FMT_CONTENT = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+FMT, HALF = wav_chunk(b"fmt ", FMT_CONTENT), wav_chunk(b"data", bytes(RATE))
+BIG_FMT = wav_chunk(b"fmt ", struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16), order=">")
+BIG_HALF = wav_chunk(b"data", bytes(RATE), order=">")
+OPEN_HALF = wav_chunk(b"data", bytes(RATE), size=2**32 - 1)
+DS64 = wav_chunk(b"ds64", struct.pack("<QQQI", 2 * RATE, RATE, RATE // 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("data", "received"),
+    [
+        (wav_of(FMT, HALF, HALF), "1 and 2"),
+        (b"ID3\x04\0\0\0\0\0\x03tag" + wav_of(FMT, HALF, HALF), "1 and 2"),
+        (wav_of(FMT, HALF, wav_chunk(b"JUNK", b"odd"), HALF), "1 and 2"),
+        (wav_of(FMT, HALF, FMT, HALF), "2 and 2"),
+        (wav_of(FMT, FMT, HALF), "2 and 1"),
+        (wav_of(BIG_FMT, BIG_HALF, BIG_HALF, magic=b"RIFX"), "1 and 2"),
+        (wav_of(DS64, FMT, OPEN_HALF, OPEN_HALF, magic=b"RF64", size=2**32 - 1), "1 and 2"),
+    ],
+)
+def test_a_wav_has_one_fmt_chunk_and_one_data_chunk(data: bytes, received: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=f"one fmt chunk and one data chunk. Received: {received}"):
+        decode(data, sample_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wav_of(wav_chunk(b"JUNK", b""), FMT, HALF),
+        wav_of(HALF, FMT),
+        wav_of(FMT, HALF) + bytes(10_000),
+        wav_of(BIG_FMT, BIG_HALF, magic=b"RIFX"),
+        wav_of(DS64, FMT, OPEN_HALF, magic=b"RF64", size=2**32 - 1),
+        wav_of(FMT, wav_chunk(b"data", HALF + HALF[:-16], size=0), size=0)[: 44 + RATE],
+        wav_of(FMT, wav_chunk(b"data", b"RIFF" + HALF[4:], size=2**32 - 1), size=2**32 - 1)[: 44 + RATE],
+    ],
+)
+def test_an_unusual_wav_is_heard_whole(data: bytes) -> None:
+    assert decode(data, sample_rate=RATE).duration_seconds == pytest.approx(0.5, abs=0.001)
+
+
+def test_a_wav_of_too_many_chunks_is_given_up() -> None:
+    with pytest.raises(UnsupportedFormat, match="under 1,000 chunks"):
+        decode(wav_of(FMT, wav_chunk(b"JUNK", b"") * decoders.MOST_WAV_CHUNKS, HALF), sample_rate=RATE)
 
 
 def test_adts_comes_back_with_the_encoder_delay_that_it_cannot_tell() -> None:
