@@ -196,6 +196,16 @@ def test_a_partition_of_one_class_is_refused_before_anything_is_learned(
         fit.fit(CONFIG, [], tmp_path)
 
 
+def test_clips_that_nothing_is_learned_from_are_named(
+    corpus: dict[str, list[Recording]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lonely = [Recording(Utterance("S", f"c{n}", None, "bonafide"), "speech", np.ones(RATE, np.int16)) for n in range(3)]
+    corpus["train"] += lonely
+    one_epoch = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epochs": 1})})
+    fit.fit(one_epoch, [], tmp_path)
+    assert "not learned from: 3 clips of speech: it has one class" in capsys.readouterr().out
+
+
 def test_the_logit_of_a_clip_is_the_mean_of_its_windows(corpus: dict[str, list[Recording]]) -> None:
     class Mean:
         def predict_on_batch(self, windows: np.ndarray) -> np.ndarray:

@@ -77,6 +77,15 @@ def test_both_classes_are_needed_in_one_corpus() -> None:
             Sampler(clips, FitConfig())
 
 
+def test_clips_that_are_never_drawn_are_counted() -> None:
+    alone = [(u, "speech") for u in LARGE] + [(u, "copies") for u in COPIES] + [(u, "spoofs") for u in SPOOFS]
+    clips = alone + [(u, "small") for u in SMALL + SMALL_SPOOFS]
+    assert Sampler(clips, FitConfig()).unheard == {"speech": 140, "spoofs": 100}
+    heard = Counter(corpus for pair in drawn(FitConfig(pairs=0.5), clips) for _, corpus in set(pair))
+    assert set(heard) == {"speech", "copies", "small"}
+    assert not Sampler(CLIPS, FitConfig()).unheard
+
+
 def test_a_draw_is_that_of_numpy() -> None:
     """Whose sums are over all clips, anew for each draw."""
     attacks = [(90**0.3, 90), (10**0.3, 10)]

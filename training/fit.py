@@ -30,6 +30,7 @@ from training.losses import LOSSES
 from training.metrics import equal_error_rate
 from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
 from training.muon import ConvolutionMuon
+from training.sampling import Sampler
 from training.trials import Scores
 
 History = dict[str, list[float]]
@@ -64,6 +65,8 @@ def fit(
     teaching = [_teacher(teacher, config) for teacher in teachers]
     keras.utils.set_random_seed(config.fit.seed)
     train, dev = (_load(corpora, partition, config) for partition in ("train", "dev"))
+    for corpus, count in Sampler([(r.utterance, r.corpus) for r in train], config.fit).unheard.items():
+        tqdm.write(f"not learned from: {count:,} clips of {corpus}: it has one class, and there are no copies of them")
     steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
     if (run / LEARNER_FILE).exists():
         learner = read_learner(run / LEARNER_FILE, config)

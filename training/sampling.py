@@ -17,8 +17,8 @@ class Sampler:
 
     Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
     too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
-    utterance that they were made from, are drawn only together with it. So a corpus of one class is heard only if
-    copies of its clips are there; and where no corpus has both, all pairs are copies.
+    utterance that they were made from, are drawn only together with it. So of a corpus of one class those clips are
+    heard of which copies are there, and `unheard` counts the others; where no corpus has both, all pairs are copies.
 
     Raises
     ------
@@ -38,6 +38,14 @@ class Sampler:
         for n, (u, corpus) in enumerate(utterances):
             if n not in self._copies:
                 (bonafide if u.key == "bonafide" else spoof)[corpus].append(n)
+        copied = set(self._copies.values())
+        self.unheard = Counter(
+            corpus
+            for of_class, others in ((bonafide, spoof), (spoof, bonafide))
+            for corpus, members in of_class.items()
+            for n in members
+            if corpus not in others and n not in copied
+        )
         self._bonafide = {corpus: np.array(members) for corpus, members in bonafide.items() if corpus in spoof}
         self._spoof = {corpus: np.array(spoof[corpus]) for corpus in self._bonafide}
         origins = [utterances[original][1] for original in self._copies.values()]
