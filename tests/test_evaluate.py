@@ -220,6 +220,7 @@ def test_a_report_on_an_artifact_takes_its_threshold_and_history_from_the_manife
     scorer.score_corpus = score_corpus  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "training.score", scorer)
     monkeypatch.setattr(module, "read_manifest", read_manifest)
+    monkeypatch.setattr(module, "read_to_judge", lambda corpus, partition: [])
     (tmp_path / "cnn" / "2").mkdir(parents=True)
     words = ("--store", tmp_path, "--model", "cnn", "--out", tmp_path / "out")
     with pytest.raises(ValueError, match="needs a --corpus"):

@@ -17,7 +17,7 @@ from training import json_tables
 from training.__main__ import main
 from training.breakdown import OTHERS, by_kind, generators, kinds, shares
 from training.channel_scores import ClipFacts, Heard, hear
-from training.corpus import corpus_name, protocol_sha256, read_partition
+from training.corpus import corpus_name, protocol_path, protocol_sha256, read_partition
 from training.kinds import read_provenance
 from training.model_facts import branches, data, heard_in_training, learned_attacks, role
 from training.partition_figures import against_claim, partition_figures
@@ -290,6 +290,20 @@ def test_input_at_fault_is_a_sentence(store: Path, tmp_path: Path, capsys: pytes
     ):
         assert main([*command, *extra]) == 1
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["report"], ["evaluate", "--partition", "dev"], ["audit", "--partition", "dev"]])
+def test_a_partition_of_one_class_is_told_before_it_is_scored(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    corpus = make_corpus(tmp_path / "made")
+    protocol = protocol_path(corpus, "dev")
+    protocol.write_text("".join(line for line in protocol.read_text().splitlines(True) if line.endswith("bonafide\n")))
+    for clip in (corpus / "ASVspoof2019_LA_dev" / "flac").iterdir():
+        clip.write_bytes(b"not to be decoded")
+    paths = ["--corpus", str(corpus), "--out", str(tmp_path / "out")]
+    assert main([*words, "--store", str(store), "--model", "simple_cnn", *paths]) == 1
+    assert "on clips of both classes. Received: 4 bonafide, 0 spoof in dev of" in capsys.readouterr().err
 
 
 def test_a_corpus_is_called_as_the_folder_around_la(tmp_path: Path) -> None:

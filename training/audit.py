@@ -18,7 +18,7 @@ from tqdm import tqdm
 from model_store.detector import Detector, Score, Waveform
 from model_store.store import DEFAULT_ROOT, Store
 from training import audit_plots, plots
-from training.corpus import PARTITIONS, Key, Utterance, read_partition
+from training.corpus import PARTITIONS, Key, Utterance, read_to_judge
 from training.kinds import Provenance, kinds, read_provenance
 from training.non_speech import SIGNALS, variants
 from training.options import add_seed
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     if args.clips < 2:
         raise ValueError(f"An audit takes at least one clip of each class. Received: --clips {args.clips}.")
     folder = args.corpus.resolve()
-    utterances = read_partition(folder, args.partition)
+    utterances = read_to_judge(folder, args.partition)
     detector = Detector.load(Store(args.store).resolve(args.model))
     see_writable(args.out)
     figures = audit(detector, utterances, clips=args.clips, seed=args.seed, provenance=read_provenance(folder))

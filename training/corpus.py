@@ -123,6 +123,22 @@ def read_partition(root: Path, partition: Partition) -> list[Utterance]:
     return [replace(u, path=folder / f"{u.id}.flac") for u in utterances]
 
 
+def read_to_judge(root: Path, partition: Partition) -> list[Utterance]:
+    """Read a partition whose errors are to be measured.
+
+    Raises
+    ------
+    CorpusError
+        As `read_partition`; and if it lacks a class, which is told before anything is scored.
+    """
+    utterances = read_partition(root, partition)
+    bonafide, spoof = (sum(u.key == key for u in utterances) for key in KEYS)
+    if not bonafide or not spoof:
+        received = f"{bonafide} bonafide, {spoof} spoof in {partition} of {root}"
+        raise CorpusError(f"Errors are measured on clips of both classes. Received: {received}.")
+    return utterances
+
+
 def read_utf8(path: Path) -> str:
     """The text of a corpus' file, without the mark that Windows writes before it."""
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from model_store.store import DEFAULT_ROOT, Store, read_manifest
 from training import channels, evaluation_plots, plots
 from training.confidence import proportion_interval
-from training.corpus import PARTITIONS, Partition, corpus_name
+from training.corpus import PARTITIONS, Partition, corpus_name, read_to_judge
 from training.metrics import balanced_subset, classification, error_rates
 from training.options import add_seed
 from training.report import render
@@ -231,6 +231,7 @@ def _trials_and_threshold(args: argparse.Namespace) -> _Scored:
 
     manifest = read_manifest(Store(args.store).resolve(args.model))
     partition: Partition = args.partition or "eval"
+    read_to_judge(args.corpus, partition)
     balanced = manifest.output.operating_points["balanced"].threshold
     subject = Subject(
         system=args.system or manifest.name,

@@ -20,7 +20,7 @@ from model_store.store import DEFAULT_ROOT, Store
 from training import ablate, channels, evaluation_plots, json_tables, model_facts, model_report_plots, plots
 from training.channel_scores import Heard, hear
 from training.config import read_object
-from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_partition
+from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_to_judge
 from training.kinds import read_provenance
 from training.options import add_seed
 from training.partition_figures import IN_DETAIL, partition_figures
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             if not names:
                 continue
             name = corpus_name(corpus)
-            heard = hear(detector, read_partition(corpus, partition), names, title=f"{name} {partition}")
+            heard = hear(detector, read_to_judge(corpus, partition), names, title=f"{name} {partition}")
             figures = partition_figures(heard, manifest, provenance=provenance, seed=args.seed)
             figures |= {"corpus": name, "partition": partition, "main": main}
             figures |= {"role": model_facts.role(manifest, corpus, partition)}
