@@ -25,7 +25,7 @@ class Pass:
     """Some steps, one after another."""
 
     steps_per_second: float
-    cpu_ms: float  # of this process, a step
+    cpu_ms: float  # of this process and its workers, a step
     idle_share: float  # of the machine's cores
     others_share: float  # of them, what other processes took
 

@@ -40,11 +40,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """CPU time so far, of all threads of all of its processes."""
-        ticks = 0
-        for pid in self._processes():
-            with suppress(OSError):  # it has ended
-                ticks += sum(int(field) for field in _stat(pid)[11:13])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(process_cpu_seconds(pid) for pid in self._processes())
 
     def loop_seconds(self) -> float:
         """CPU time so far of its first thread: of our service, the event loop, which takes in, refuses and answers."""
@@ -101,6 +97,14 @@ def alone(server: Server, among: Iterable[Server]) -> Iterator[None]:
     finally:
         for other in others:
             other.signal(signal.SIGCONT)
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """CPU time so far of all threads of a process; none of one that has ended."""
+    try:
+        return sum(int(field) for field in _stat(pid)[11:13]) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
 
 
 def _stat(pid: int) -> list[str]:

@@ -7,6 +7,7 @@ ASVspoof 2019 LA to train on: made clips, a few of them under many names.
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import resource
 import sys
@@ -28,11 +29,13 @@ import training
 from benchmarks.clips import speech
 from benchmarks.learning import Learning, Loaded, Pass, Steps
 from benchmarks.load import machine_busy_seconds
+from benchmarks.servers import process_cpu_seconds
 from model_store.cores import available_cores
 from training import config, dataset
 from training.config import Config
 from training.corpus import Utterance, protocol_path, write_protocol
 from training.fit import compile_learner, learn
+from training.loader import AHEAD, Batch, Loader
 from training.model import make_branches, make_learner
 from training.train import leave_a_core_to_the_loader
 
@@ -91,35 +94,36 @@ def measure(
     learner = make_learner(chosen, make_branches(chosen))
     compile_learner(learner, chosen, steps=1_000)
 
-    def take(batches: Iterable[dataset.Batch], steps: int, words: str) -> None:
+    def take(batches: Iterable[Batch], steps: int, words: str) -> None:
         learn(learner, batches, steps=steps, title=f"{name}, {words}")
 
-    stream = dataset.batches(recordings, endless, epoch=0)
-    kept = list(islice(stream, _TRIAL_STEPS))
-    take(kept, _TRIAL_STEPS, "compiling")
-    begun = time.perf_counter()
-    take(kept, _TRIAL_STEPS, "on trial")
-    steps = max(_TRIAL_STEPS, round(seconds * len(kept) / (time.perf_counter() - begun)))
-    kept += islice(stream, steps - len(kept))
-    stream.close()
-
-    from_clips, in_memory = [], []
-    for number in range(rounds):
-        stream = dataset.batches(recordings, endless, epoch=1 + number)
-        ahead = dataset.AHEAD * available_cores()
-        take(islice(stream, ahead), ahead, "warming up")
-        from_clips.append(timed(partial(take, islice(stream, steps), steps, "from clips"), steps))
+    with Loader(recordings, endless) as loader:
+        stream = loader.epoch(0)
+        kept = list(islice(stream, _TRIAL_STEPS))
+        take(kept, _TRIAL_STEPS, "compiling")
+        begun = time.perf_counter()
+        take(kept, _TRIAL_STEPS, "on trial")
+        steps = max(_TRIAL_STEPS, round(seconds * len(kept) / (time.perf_counter() - begun)))
+        kept += islice(stream, steps - len(kept))
         stream.close()
-        in_memory.append(timed(partial(take, kept, steps, "in memory"), steps))
+
+        from_clips, in_memory = [], []
+        for number in range(rounds):
+            stream = loader.epoch(1 + number)
+            ahead = AHEAD * available_cores()
+            take(islice(stream, ahead), ahead, "warming up")
+            from_clips.append(timed(partial(take, islice(stream, steps), steps, "from clips"), steps))
+            stream.close()
+            in_memory.append(timed(partial(take, kept, steps, "in memory"), steps))
     return Steps(name, chosen.fit.batch_size, from_clips, in_memory)
 
 
 def timed(work: Callable[[], object], steps: int) -> Pass:
     """Do it, and say what its steps took."""
     cores = os.cpu_count() or 1
-    begun, cpu, busy = time.perf_counter(), time.process_time(), machine_busy_seconds()
+    begun, cpu, busy = time.perf_counter(), _cpu_seconds(), machine_busy_seconds()
     work()
-    elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    elapsed, cpu = time.perf_counter() - begun, _cpu_seconds() - cpu
     busy = machine_busy_seconds() - busy
     return Pass(
         steps_per_second=steps / elapsed,
@@ -127,6 +131,12 @@ def timed(work: Callable[[], object], steps: int) -> Pass:
         idle_share=max(0.0, 1 - busy / (cores * elapsed)),
         others_share=max(0.0, busy - cpu) / (cores * elapsed),
     )
+
+
+def _cpu_seconds() -> float:
+    """CPU time so far, of this process and of those that make its batches."""
+    workers = [process.pid for process in multiprocessing.active_children() if process.pid is not None]
+    return time.process_time() + sum(process_cpu_seconds(pid) for pid in workers)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from training import augment, dataset
 from training.channels import CHANNELS, TRAINING_CODECS
 from training.config import AugmentConfig, Config, FitConfig, InputConfig
 from training.corpus import Utterance
+from training.loader import Loader
 
 RATE = 16_000
 NOISE = (np.random.default_rng(0).standard_normal(2 * RATE) * 0.1).astype(np.float32)
@@ -79,7 +80,7 @@ def test_no_change_knows_a_label() -> None:
         )
         for name, key, source in clips
     ]
-    ((windows, labels, _),) = dataset.batches(recordings, config, epoch=0)
+    ((windows, labels, _),) = Loader(recordings, config, workers=0).epoch(0)
     assert labels[:2, 0].tolist() == [1.0, 0.0]
     assert np.array_equal(windows[0], windows[1])
     assert not np.array_equal(windows[2], windows[3])  # no pair: each is changed in its own way

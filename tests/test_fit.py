@@ -1,6 +1,4 @@
 import json
-import threading
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -9,10 +7,11 @@ import numpy as np
 import pytest
 
 from model_store.audio import Clip
-from training import dataset, fit
+from training import dataset, fit, loader
 from training.config import AugmentConfig, BranchConfig, Config, FitConfig, FrontEndConfig, InputConfig
 from training.corpus import Utterance
 from training.dataset import Recording
+from training.loader import Batch, Loader, mix
 from training.muon import ConvolutionMuon
 
 RATE = 16_000
@@ -88,7 +87,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkey
 
 def test_a_seed_decides_what_is_drawn(corpus: dict[str, list[Recording]]) -> None:
     def first(config: Config, epoch: int) -> np.ndarray:
-        return next(iter(dataset.batches(corpus["train"], config, epoch=epoch)))[0]
+        return next(Loader(corpus["train"], config, workers=0).epoch(epoch)).waveforms
 
     other = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"seed": 6})})
     assert np.array_equal(first(CONFIG, 0), first(CONFIG, 0))
@@ -96,44 +95,8 @@ def test_a_seed_decides_what_is_drawn(corpus: dict[str, list[Recording]]) -> Non
     assert not np.array_equal(first(CONFIG, 0), first(other, 0))
 
 
-@pytest.mark.parametrize("workers", [1, 2, 7])
-def test_any_number_of_workers_makes_the_same_batches_in_the_same_order(
-    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    config = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"batch_size": 4, "not_speech": 0.2})})
-    expected = list(dataset.batches(corpus["train"], config, epoch=3, workers=3))
-    augment, threads, naps = dataset.augment, set(), iter(np.random.default_rng(0).uniform(0, 0.004, 10_000))
-
-    def late(*arguments: object, **keywords: object) -> np.ndarray:
-        """Done in another order than begun."""
-        threads.add(threading.get_ident())
-        time.sleep(next(naps))
-        return augment(*arguments, **keywords)
-
-    monkeypatch.setattr(dataset, "augment", late)
-    found = list(dataset.batches(corpus["train"], config, epoch=3, workers=workers))
-    assert len(threads) == workers
-    assert len(found) == len(expected) == 12
-    for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(one[0], other[0])
-        assert np.array_equal(one[1], other[1])
-        assert np.array_equal(one[2], other[2])
-
-
-def test_no_more_batches_are_made_ahead_than_asked(
-    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
-    monkeypatch.setattr(dataset, "mix", lambda waveforms, labels, rng, share: made.append(1) or (waveforms, labels))
-    stream = dataset.batches(corpus["train"] * 20, CONFIG, epoch=0, workers=2)
-    next(stream)
-    time.sleep(0.3)
-    assert len(made) == 1 + 2 * dataset.AHEAD
-    stream.close()
-
-
 def test_an_epoch_is_balanced(corpus: dict[str, list[Recording]]) -> None:
-    labels = np.concatenate([batch.labels for batch in dataset.batches(corpus["train"], CONFIG, epoch=0)])
+    labels = np.concatenate([batch.labels for batch in Loader(corpus["train"], CONFIG, workers=0).epoch(0)])
     assert labels.shape == (48, 1)
     assert labels.sum() == 24
 
@@ -142,12 +105,12 @@ def test_mixing_blends_windows_and_labels_alike() -> None:
     rng = np.random.default_rng(0)
     waveforms = np.repeat([[1.0], [-2.0]], 50, axis=0).astype(np.float32) * np.ones((1, 8), np.float32)
     labels = np.repeat([[1.0], [0.0]], 50, axis=0).astype(np.float32)
-    mixed, soft = dataset.mix(waveforms, labels, rng, share=0.5)
+    mixed, soft = mix(waveforms, labels, rng, share=0.5)
     of_bonafide = mixed[:50, 0]  # 1 and, at its level, -1: what is left says how much was its own
     assert np.allclose(of_bonafide, 2 * soft[:50, 0] - 1, atol=1e-5)
     assert 0.1 < np.mean((soft > 0.01) & (soft < 0.99)) < 0.45
     assert soft[:50].min() >= 0.5
-    same = dataset.mix(waveforms, labels, rng, share=0.0)
+    same = mix(waveforms, labels, rng, share=0.0)
     assert same[0] is waveforms
     assert same[1] is labels
 
@@ -167,7 +130,7 @@ def test_the_average_of_the_weights_is_lent_and_given_back(corpus: dict[str, lis
     fit.compile_learner(learner, CONFIG, steps=6)
     weight = learner.trainable_variables[0]
     seen = []
-    for batch in dataset.batches(corpus["train"], CONFIG, epoch=0):
+    for batch in Loader(corpus["train"], CONFIG, workers=0).epoch(0):
         learner.train_on_batch(batch.waveforms, batch.labels)
         seen.append(weight.numpy())
     expected = seen[0]
@@ -232,11 +195,12 @@ def test_some_spoofs_are_signals_that_nobody_spoke(
     corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = np.full(CONFIG.input.window_samples, 0.25, np.float32)
-    monkeypatch.setattr(dataset.non_speech, "random_window", lambda rng, *, samples, sample_rate: made)
+    monkeypatch.setattr(loader.non_speech, "random_window", lambda rng, *, samples, sample_rate: made)
     config = CONFIG.model_copy(
         update={"fit": CONFIG.fit.model_copy(update={"not_speech": 0.5}), "augment": AugmentConfig()}
     )
-    drawn = [batch for epoch in range(5) for batch in dataset.batches(corpus["train"], config, epoch=epoch)]
+    made_here = Loader(corpus["train"], config, workers=0)
+    drawn = [batch for epoch in range(5) for batch in made_here.epoch(epoch)]
     waveforms, labels, spoken = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     assert np.array_equal(spoken, ~(waveforms == 0.25).all(axis=1))
     assert 0.3 < spoken[labels[:, 0] == 0].mean() < 0.7
@@ -262,10 +226,10 @@ def test_teachers_are_a_part_of_the_labels(tmp_path: Path, monkeypatch: pytest.M
     )
     teacher = tmp_path / "teacher"
     model = keras.saving.load_model(fit.fit(short, [], teacher), compile=False)
-    [batch] = islice(dataset.batches(dataset.load([], "train", sample_rate=16_000), short, epoch=0), 1)
+    batch = next(Loader(dataset.load([], "train", sample_rate=16_000), short, workers=0).epoch(0))
     probability = 1 / (1 + np.exp(-model.predict_on_batch(batch[0]).astype(np.float64)))
 
-    def given(teachers: list[Path]) -> dataset.Batch:
+    def given(teachers: list[Path]) -> Batch:
         """The first batch that a run of such teachers learns from."""
         found = []
         monkeypatch.setattr(fit, "learn", lambda _, batches, **__: found.extend(islice(batches, 1)) or 0.0)

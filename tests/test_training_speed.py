@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.learning import Learning, Loaded, Pass, Steps
 from tests.test_fit import CONFIG
 from training import dataset
 from training.corpus import read_partition
+from training.loader import Batch, Loader
 
 
 def passes(rates: list[float], cpu_ms: float) -> list[Pass]:
@@ -71,18 +73,28 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[dataset.Recordi
     return found
 
 
+def test_a_pass_counts_the_time_of_those_that_make_its_batches(recordings: list[dataset.Recording]) -> None:
+    many = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epoch_windows": 4_000})})
+    with Loader(recordings, many, workers=1) as loader:
+        next(loader.epoch(0))
+        own = time.process_time()
+        taken = training.timed(lambda: [None for _ in loader.epoch(1)], 500)
+        own = time.process_time() - own
+    assert taken.cpu_ms * 500 / 1e3 > 1.5 * own
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_pipeline_that_holds_the_learner_up_is_seen(
     recordings: list[dataset.Recording], monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
-    augment = dataset.augment
-
-    def late(*arguments: object, **keywords: object) -> object:
-        time.sleep(0.02)
-        return augment(*arguments, **keywords)
+    class Late(Loader):
+        def epoch(self, epoch: int) -> Iterator[Batch]:
+            for batch in super().epoch(epoch):
+                time.sleep(0.1)
+                yield batch
 
     if slow:
-        monkeypatch.setattr(dataset, "augment", late)
+        monkeypatch.setattr(training, "Loader", Late)
     steps = training.measure(recordings, "tiny", CONFIG, rounds=2, seconds=0.01)
     assert (steps.recipe, steps.batch_windows) == ("tiny", 8)
     assert len(steps.from_clips) == len(steps.in_memory) == 2

@@ -26,6 +26,7 @@ from training.config import Config
 from training.corpus import KEYS, Partition
 from training.fold import fold
 from training.fusion import weigh
+from training.loader import Batch, Loader, epoch_windows
 from training.losses import LOSSES
 from training.metrics import equal_error_rate
 from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
@@ -67,7 +68,7 @@ def fit(
     train, dev = (_load(corpora, partition, config) for partition in ("train", "dev"))
     for corpus, count in Sampler([(r.utterance, r.corpus) for r in train], config.fit).unheard.items():
         tqdm.write(f"not learned from: {count:,} clips of {corpus}: it has one class, and there are no copies of them")
-    steps = -(-dataset.epoch_windows(train, config) // config.fit.batch_size)
+    steps = -(-epoch_windows(train, config) // config.fit.batch_size)
     if (run / LEARNER_FILE).exists():
         learner = read_learner(run / LEARNER_FILE, config)
     else:
@@ -79,23 +80,24 @@ def fit(
     history = {name: values[:epoch] for name, values in read_history(run).items()}
     watched = make_logits(config, branches_of(learner, config))  # once: to compile it takes JAX as long as an epoch
 
-    while epoch < config.fit.epochs:
-        _seed_layers(learner, config.fit.seed, epoch)
-        made = taught(dataset.batches(train, config, epoch=epoch), teaching, share=config.fit.distillation)
-        loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
-        with averaged(learner):
-            for name in config.branches:  # those that learn in bfloat16 are watched by copies
-                watched.get_layer(name).set_weights(learner.get_layer(name).get_weights())
-            logits = clip_logits(watched, dev, config)
-        figures = {"loss": loss, **_figures(dev, logits.mean(axis=1))}
-        epoch += 1
-        for name, value in figures.items():
-            history.setdefault(name, []).append(value)
-        tqdm.write(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-        # Each file is replaced whole, and last.keras, which counts the epochs, comes last: a run that is killed
-        # in between repeats the epoch and writes the same again.
-        _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
-        _replace(run / LEARNER_FILE, learner.save)
+    with Loader(train, config) as loader:
+        while epoch < config.fit.epochs:
+            _seed_layers(learner, config.fit.seed, epoch)
+            made = taught(loader.epoch(epoch), teaching, share=config.fit.distillation)
+            loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
+            with averaged(learner):
+                for name in config.branches:  # those that learn in bfloat16 are watched by copies
+                    watched.get_layer(name).set_weights(learner.get_layer(name).get_weights())
+                logits = clip_logits(watched, dev, config)
+            figures = {"loss": loss, **_figures(dev, logits.mean(axis=1))}
+            epoch += 1
+            for name, value in figures.items():
+                history.setdefault(name, []).append(value)
+            tqdm.write(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+            # Each file is replaced whole, and last.keras, which counts the epochs, comes last: a run that is killed
+            # in between repeats the epoch and writes the same again.
+            _replace(run / "history.json", lambda path: path.write_text(json.dumps(history, indent=1)))
+            _replace(run / LEARNER_FILE, learner.save)
     with averaged(learner):
         branches = {name: fold(branch) for name, branch in branches_of(learner, config).items()}
         logits = clip_logits(make_logits(config, branches), dev, config)
@@ -106,7 +108,7 @@ def fit(
     return run / MODEL_FILE
 
 
-def learn(learner: keras.Model, batches: Iterable[dataset.Batch], *, steps: int, title: str) -> float:
+def learn(learner: keras.Model, batches: Iterable[Batch], *, steps: int, title: str) -> float:
     """Take a step on each batch; the mean loss of their windows."""
     total, count = 0.0, 0
     progress = tqdm(batches, total=steps, desc=title, unit="step", disable=None)
@@ -117,9 +119,7 @@ def learn(learner: keras.Model, batches: Iterable[dataset.Batch], *, steps: int,
     return total / count
 
 
-def taught(
-    batches: Iterable[dataset.Batch], teachers: Sequence[keras.Model], *, share: float
-) -> Iterator[dataset.Batch]:
+def taught(batches: Iterable[Batch], teachers: Sequence[keras.Model], *, share: float) -> Iterator[Batch]:
     """Batches whose labels are, by a `share`, the probability that teachers give each window: of their mean logit.
 
     Distillation (Hinton et al. 2015, arXiv:1503.02531), where a teacher hears just what its student does (Beyer et al.
