@@ -241,9 +241,9 @@ def _wav(data: bytes) -> AbstractContextManager[Stream]:
     """Of several data chunks, libsndfile reads the first alone or none, and FFmpeg the last alone."""
     if plain := plain_wav.parse(data):
         return _plain_wav(data, plain)
-    chunks = Counter(itertools.islice(plain_wav.chunks(data[_id3_bytes(data) :]), MOST_WAV_CHUNKS))
-    if chunks.total() == MOST_WAV_CHUNKS:
-        raise UnsupportedFormat(f"A WAV file has under {MOST_WAV_CHUNKS:,} chunks. Received: more.")
+    chunks = Counter(itertools.islice(plain_wav.chunks(data[_id3_bytes(data) :]), MOST_WAV_CHUNKS + 1))
+    if chunks.total() > MOST_WAV_CHUNKS:
+        raise UnsupportedFormat(f"A WAV file has at most {MOST_WAV_CHUNKS:,} chunks. Received: more.")
     if any(chunks[magic] for magic in (b"RIFF", b"RIFX", b"RF64")):
         raise _several("A WAV")
     if chunks[b"fmt "] > 1 or chunks[b"data"] > 1:

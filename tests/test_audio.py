@@ -198,8 +198,10 @@ def test_an_unusual_wav_is_heard_whole(data: bytes) -> None:
 
 
 def test_a_wav_of_too_many_chunks_is_given_up() -> None:
-    with pytest.raises(UnsupportedFormat, match="under 1,000 chunks"):
-        decode(wav_of(FMT, wav_chunk(b"JUNK", b"") * decoders.MOST_WAV_CHUNKS, HALF), sample_rate=RATE)
+    beside = decoders.MOST_WAV_CHUNKS - 2  # fmt and data
+    assert decode(wav_of(FMT, wav_chunk(b"JUNK", b"") * beside, HALF), sample_rate=RATE).duration_seconds == 0.5
+    with pytest.raises(UnsupportedFormat, match="at most 1,000 chunks"):
+        decode(wav_of(FMT, wav_chunk(b"JUNK", b"") * (beside + 1), HALF), sample_rate=RATE)
 
 
 def test_adts_comes_back_with_the_encoder_delay_that_it_cannot_tell() -> None:
