@@ -4,15 +4,15 @@ Not by threads: between FFTs and codecs, which leave Python to others, is as muc
 no more windows than one.
 """
 
+import ctypes
+import math
 import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -94,16 +94,15 @@ class Loader:
         if self._workers == 0:
             self._maker = Maker(recordings, config)
             return
-        # One copy of the samples for all workers, and windows that need not pass through a pipe: in files, whose memory
-        # the system may have back.
-        self._samples, self._windows = (tempfile.NamedTemporaryFile(prefix="bonafide-") for _ in range(2))  # noqa: SIM115
-        for recording in recordings:
-            self._samples.write(recording.samples.data)
-        self._samples.flush()
+        # Shared: one copy of the samples for all workers, and windows that need not pass through a pipe.
+        sizes = [recording.samples.size for recording in recordings]
+        samples = _CONTEXT.RawArray("h", sum(sizes))
+        np.concatenate([recording.samples for recording in recordings], out=np.ctypeslib.as_array(samples))
         shape = (AHEAD * self._workers, config.fit.batch_size // 2 * 2, config.input.window_samples)
-        self._made = np.memmap(self._windows, np.float32, "w+", shape=shape)  # of each batch that is made or waits
-        clips = [(r.utterance, r.corpus, r.samples.size) for r in recordings]
-        given = (Path(self._samples.name), clips, config, Path(self._windows.name), shape)
+        made = _CONTEXT.RawArray("f", math.prod(shape))
+        self._made = np.ctypeslib.as_array(made).reshape(shape)  # of each batch that is made or waits
+        clips = [(r.utterance, r.corpus, size) for r, size in zip(recordings, sizes, strict=True)]
+        given = (samples, clips, config, made, shape)
         self._pool = ProcessPoolExecutor(self._workers, _CONTEXT, initializer=_begin, initargs=given)
 
     def __enter__(self) -> Self:
@@ -118,8 +117,6 @@ class Loader:
         """Let the workers end."""
         if self._maker is None:
             self._pool.shutdown(cancel_futures=True)
-            self._samples.close()
-            self._windows.close()
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch, in order; of one epoch at a time."""
@@ -167,19 +164,23 @@ _made: npt.NDArray[np.float32]
 
 
 def _begin(
-    samples: Path, clips: Sequence[tuple[Utterance, str, int]], config: Config, windows: Path, shape: tuple[int, ...]
+    samples: "ctypes.Array[ctypes.c_short]",
+    clips: Sequence[tuple[Utterance, str, int]],
+    config: Config,
+    made: "ctypes.Array[ctypes.c_float]",
+    shape: tuple[int, ...],
 ) -> None:
     """What a worker does first."""
     global _maker, _made  # what a pool hands to its tasks, it would hand over for each
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    everything = np.asarray(np.memmap(samples, np.int16, "r"))
+    everything = np.ctypeslib.as_array(samples)
     ends = np.cumsum([size for _, _, size in clips])
     recordings = [
         Recording(utterance, corpus, everything[end - size : end])
         for (utterance, corpus, size), end in zip(clips, ends, strict=True)
     ]
-    _maker, _made = Maker(recordings, config), np.memmap(windows, np.float32, "r+", shape=shape)
+    _maker, _made = Maker(recordings, config), np.ctypeslib.as_array(made).reshape(shape)
 
 
 def _make(epoch: int, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
