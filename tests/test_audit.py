@@ -139,7 +139,7 @@ def test_an_audit_finds_what_moves_the_verdicts(report: Path) -> None:
     assert figures["joined"]["points"]["balanced"]["changed"] == 0
     assert figures["lengths"]["3"]["bonafide"]["errors"] == 0
     assert figures["lengths"]["10"] is None  # nobody has as much
-    assert figures["non_speech"]["digital silence"]["bonafide"] == {
+    assert figures["non_speech"]["original"]["digital silence"]["bonafide"] == {
         "low_friction": 0,
         "balanced": 0,
         "high_security": 0,
@@ -157,7 +157,7 @@ def test_the_page_stands_alone_and_says_what_the_json_says(report: Path) -> None
         "8 clips transformed, 12 scored",
         "Verdicts moved at worst 50.0 %",
         "by 0.5 s of digital silence before, which should move none",
-        "Called bonafide unspoken 0 of 8",
+        "Called bonafide unspoken 0 of 32",
     ):
         assert claim in page.text
 

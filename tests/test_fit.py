@@ -207,6 +207,18 @@ def test_some_spoofs_are_signals_that_nobody_spoke(
     assert spoken[labels[:, 0] == 1].all()
 
 
+def test_signals_that_nobody_spoke_pass_codecs_more_often(
+    corpus: dict[str, list[Recording]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "augment", lambda window, config, rng, *, sample_rate: window * 0 + config.codec)
+    for of_all, of_sounds, heard in ((0.1, 0.5, 0.5), (0.1, 0.0, 0.1)):
+        fitting = CONFIG.fit.model_copy(update={"not_speech": 0.5, "not_speech_codec": of_sounds})
+        config = CONFIG.model_copy(update={"fit": fitting, "augment": AugmentConfig(codec=of_all)})
+        (batch, *_) = Loader(corpus["train"], config, workers=0).epoch(0)
+        assert np.allclose(batch.waveforms[:, 0], np.where(batch.spoken, of_all, heard))
+        assert not batch.spoken.all()
+
+
 def test_a_run_may_begin_with_the_weights_of_another(tmp_path: Path) -> None:
     fit.fit(CONFIG, [], tmp_path / "first")
     short = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"epochs": 1, "learning_rate": 1e-5})})

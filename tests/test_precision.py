@@ -7,11 +7,19 @@ import numpy as np
 import pytest
 
 from tests.test_fit import CONFIG, corpus  # noqa: F401 (a fixture)
-from training import fit
+from training import fit, model
 from training.config import BranchConfig, FrontEndConfig
 from training.model import branches_of, make_branches, make_learner
 
 MIXED = CONFIG.model_copy(update={"fit": CONFIG.fit.model_copy(update={"mixed_precision": True, "epochs": 1})})
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """What Linux says of a processor without AMX."""
+    monkeypatch.setattr(model, "_CPU", tmp_path / "cpuinfo")
+    model._CPU.write_text("flags\t\t: fpu avx512f avx512_bf16\n")
+    return model._CPU
 
 
 @pytest.fixture
@@ -30,6 +38,13 @@ def computing(model: keras.Model) -> dict[str, set[str]]:
 
 def test_a_cpu_learns_in_float32_though_asked_for_less() -> None:
     assert keras.distribution.list_devices("gpu") == []
+    assert set.union(*computing(make_learner(MIXED, make_branches(MIXED))).values()) == {"float32"}
+
+
+def test_a_cpu_that_multiplies_bfloat16_learns_in_it(processor: Path) -> None:
+    processor.write_text("flags\t\t: fpu avx512f amx_bf16 amx_tile\n")
+    assert "bfloat16" in set.union(*computing(make_learner(MIXED, make_branches(MIXED))).values())
+    processor.unlink()  # of a system that has no such file nothing is known
     assert set.union(*computing(make_learner(MIXED, make_branches(MIXED))).values()) == {"float32"}
 
 

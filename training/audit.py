@@ -18,6 +18,7 @@ from tqdm import tqdm
 from model_store.detector import Detector, Score, Waveform
 from model_store.store import DEFAULT_ROOT, Store
 from training import audit_plots, plots
+from training.channels import named
 from training.corpus import PARTITIONS, Key, Utterance, read_to_judge
 from training.kinds import Provenance, kinds, read_provenance
 from training.non_speech import SIGNALS, variants
@@ -33,6 +34,12 @@ from training.trials import NOTHING, Trial, see_writable
 CLIPS = 400
 LENGTHS_SECONDS = (1, 2, 3, 5, 10)
 DECIDING = "balanced"  # the operating point of tables that have room for one
+SOUND_CHANNELS = (
+    "original",
+    "gsm",
+    "opus",
+    "amr_nb",
+)  # of signals that nobody spoke: speech codecs make voices of them
 _POOL = 4  # times the clips: scored as they are, for the tables by kind of clip and for joining
 _AT_A_TIME = 32
 
@@ -60,7 +67,7 @@ def audit(
     Returns
     -------
     dict
-        `transforms`, `joined`, `lengths`, `kinds`, `non_speech`, `batch_difference`, and `summary`
+        `transforms`, `joined`, `lengths`, `kinds`, `non_speech` (by channel), `batch_difference`, and `summary`
         (`training.summary.summarise`) of the clips as they are. Memory: the waveforms of four times `clips`.
     """
     rate = detector.manifest.input.sample_rate
@@ -87,7 +94,10 @@ def audit(
         "joined": _joined(detector, pool, answers, points, seed=seed),
         "lengths": {str(s): _at_length(detector, pool, points, seconds=s, seed=seed) for s in LENGTHS_SECONDS},
         "kinds": kinds(pool, answers, provenance or {}, sample_rate=rate, point=DECIDING),
-        "non_speech": {name: _non_speech(detector, name, points, seed=seed) for name in SIGNALS},
+        "non_speech": {
+            channel: {name: _non_speech(detector, name, channel, points, seed=seed) for name in SIGNALS}
+            for channel in SOUND_CHANNELS
+        },
         "batch_difference": batch_difference(detector, [r.waveform for r in drawn[:_AT_A_TIME]]),
     }
 
@@ -108,10 +118,11 @@ def write_report(figures: Mapping[str, Any], folder: Path, *, subject: Mapping[s
         "still": audit_plots.changed(figures["transforms"], matters=False, point=DECIDING),
         "moves": audit_plots.changed(figures["transforms"], matters=True, point=DECIDING),
         "lengths": audit_plots.lengths(figures["lengths"]),
-        "non_speech": audit_plots.non_speech(figures["non_speech"], figures["points"]),
+        "non_speech": audit_plots.non_speech(figures["non_speech"]["original"], figures["points"]),
     }.items():
         plots.save(canvas, folder / f"{name}.png")
-    return render("audit.html.j2", folder / "index.html", deciding=DECIDING, **claims)
+    channels = {name: named(name).words for name in figures["non_speech"]}
+    return render("audit.html.j2", folder / "index.html", deciding=DECIDING, channels=channels, **claims)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -190,9 +201,10 @@ def _at_length(
     return eer(answers, keys, seed=seed) | dict(errors(answers, keys, point=DECIDING))
 
 
-def _non_speech(detector: Detector, name: str, points: Points, *, seed: int) -> dict[str, Any]:
-    waveforms = list(variants(name, seed=seed, sample_rate=detector.manifest.input.sample_rate))
-    scores = _scores(detector, waveforms, name)
+def _non_speech(detector: Detector, name: str, channel: str, points: Points, *, seed: int) -> dict[str, Any]:
+    rate, change = detector.manifest.input.sample_rate, named(channel).apply
+    waveforms = [change(signal, sample_rate=rate) for signal in variants(name, seed=seed, sample_rate=rate)]
+    scores = _scores(detector, waveforms, f"{name}, {channel}")
     said = {p: [score.verdict(threshold=threshold) for score in scores] for p, threshold in points.items()}
     return {
         "signals": len(scores),

@@ -155,12 +155,16 @@ class FitConfig(_Part):
     not_speech: float = Field(
         default=0.0, ge=0, le=1, description="of the spoofs without a pair, those that are signals that nobody spoke"
     )
+    not_speech_codec: Probability = Field(
+        default=0.0, description="of those signals, that one goes through a codec, if it is more than `augment` has"
+    )
     mixup: float = Field(default=0.0, ge=0, le=1, description="of the windows, those mixed with another")
     distillation: float = Field(
         default=0.5, ge=0, le=1, description="of a spoken window's label, what teachers say of it, where there are any"
     )
     mixed_precision: bool = Field(
-        default=False, description="on a GPU, the networks learn in bfloat16; front ends, heads and losses in float32"
+        default=False,
+        description="on a GPU, or a CPU with AMX, the networks learn in bfloat16; front ends, heads and losses in float32",
     )
     mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 

@@ -11,6 +11,7 @@ import keras
 from keras import layers, ops
 
 from training.aasist import AASIST_L, aasist
+from training.normalisation import FusedBatchNormalization
 
 
 def simple_cnn(
@@ -98,9 +99,9 @@ def lcnn(
     x = layers.Conv2D(2 * filters[0], 5, strides=tuple(stem_stride), padding="same")(features)
     x = layers.MaxPooling2D(2)(_max_feature_map(x))
     for width in filters[1:]:
-        x = layers.BatchNormalization(momentum=_MOMENTUM)(_max_feature_map(layers.Conv2D(2 * x.shape[-1], 1)(x)))
+        x = FusedBatchNormalization(momentum=_MOMENTUM)(_max_feature_map(layers.Conv2D(2 * x.shape[-1], 1)(x)))
         x = _max_feature_map(layers.Conv2D(2 * width, 3, padding="same")(x))
-        x = layers.BatchNormalization(momentum=_MOMENTUM)(layers.MaxPooling2D(2)(x))
+        x = FusedBatchNormalization(momentum=_MOMENTUM)(layers.MaxPooling2D(2)(x))
     return layers.Dropout(dropout)(POOLINGS[pooling](x))
 
 
@@ -155,7 +156,7 @@ def _convolution(
     x: keras.KerasTensor, width: int, *, kernel: int = 3, stride: int | tuple[int, ...] = 1
 ) -> keras.KerasTensor:
     x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
-    return layers.BatchNormalization(momentum=_MOMENTUM)(x)
+    return FusedBatchNormalization(momentum=_MOMENTUM)(x)
 
 
 def _residuals(

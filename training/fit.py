@@ -31,6 +31,7 @@ from training.losses import LOSSES
 from training.metrics import equal_error_rate
 from training.model import branches_of, make_artifact, make_branches, make_learner, make_logits
 from training.muon import ConvolutionMuon
+from training.normalisation import FusedBatchNormalization
 from training.sampling import Sampler
 from training.trials import Scores
 
@@ -231,7 +232,9 @@ def _teacher(run: Path, config: Config) -> keras.Model:
 
 def read_learner(path: Path, config: Config) -> keras.Model:
     """What a run goes on from, with its optimizer."""
-    own = {"per_branch": per_branch(config), "ConvolutionMuon": ConvolutionMuon}
+    own = {"per_branch": per_branch(config)} | {
+        kind.__name__: kind for kind in (ConvolutionMuon, FusedBatchNormalization)
+    }
     return keras.saving.load_model(path, custom_objects=own)
 
 

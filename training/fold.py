@@ -11,6 +11,8 @@ _TOLERANCE = 1e-3
 def fold(model: keras.Model) -> keras.Model:
     """A copy of a functional model in which no convolution is followed by a batch normalisation of its own.
 
+    Those that stay are Keras' own, so that it loads without anything of `training`.
+
     At inference, batch normalisation multiplies each channel by a constant and adds another; a convolution whose
     output goes nowhere else takes both into its kernel and bias (Jacob et al. 2018, arXiv:1712.05877, section 3.2).
 
@@ -33,6 +35,8 @@ def fold(model: keras.Model) -> keras.Model:
         settings = layer.get_config()
         if layer.name in folded.values():
             settings["use_bias"] = True
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return keras.layers.BatchNormalization.from_config(settings)
         return type(layer).from_config(settings)
 
     def called(layer: keras.layers.Layer, *arguments: Any, **keywords: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from model_store.detector import Detector
 from training.audit import DECIDING, audit
+from training.channels import named
 from training.corpus import Utterance
 from training.transforms import TRANSFORMS
 
@@ -57,9 +58,13 @@ def moved(figures: Mapping[str, Any], *, transforms: Sequence[str]) -> tuple[flo
 
 
 def unspoken(figures: Mapping[str, Any]) -> tuple[float, str]:
-    """How many signals that nobody spoke are called bonafide at any operating point."""
-    called = {name: max(row["bonafide"].values()) for name, row in figures["non_speech"].items()}
-    names = ", ".join(name for name, count in called.items() if count)
+    """How many signals that nobody spoke are called bonafide at any operating point, through any channel."""
+    called = {
+        f"{name}, {named(channel).words}": max(row["bonafide"].values())
+        for channel, signals in figures["non_speech"].items()
+        for name, row in signals.items()
+    }
+    names = "; ".join(name for name, count in called.items() if count)
     return float(sum(called.values())), names or "none"
 
 
@@ -110,7 +115,7 @@ LIMITS = (
         name="not speech",
         measure=unspoken,
         at_most=0,
-        words="at most {} signals that nobody spoke may be called bonafide",
+        words="at most {} signals that nobody spoke may be called bonafide, as made or through a speech codec",
         why="silence, noise, tones and music are what a line carries before anyone speaks",
     ),
     Limit(

@@ -48,6 +48,8 @@ class Maker:
     def __init__(self, recordings: Sequence[Recording], config: Config) -> None:
         self._recordings, self._config = recordings, config
         self._sampler = Sampler([(r.utterance, r.corpus) for r in recordings], config.fit)
+        codec = max(config.augment.codec, config.fit.not_speech_codec)  # some of them make of any sound a kind of voice
+        self._on_sounds = config.augment.model_copy(update={"codec": codec})
 
     def batch(self, epoch: int, number: int) -> Batch:
         """Draw its clips, cut and augment them."""
@@ -63,8 +65,9 @@ class Maker:
                 start = place if alike else window_rng.random()
                 spoken = alike or label == 1 or window_rng.random() >= fit.not_speech
                 window = part(self._recordings[index], self._config, place=start) if spoken else self._sound(window_rng)
+                changes = self._config.augment if spoken else self._on_sounds
                 rate = self._config.input.sample_rate
-                waveforms.append(augment(window, self._config.augment, window_rng, sample_rate=rate))
+                waveforms.append(augment(window, changes, window_rng, sample_rate=rate))
                 labels.append(label)
                 by_voice.append(spoken)
         mixed = mix(np.stack(waveforms), np.array(labels, np.float32)[:, None], rng, share=fit.mixup)

@@ -7,6 +7,7 @@ fuses their logits into one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from training.losses import LOSSES
 from training.masks import Mask
 
 FUSION = "fusion"  # the name of the layer that weighs the branches
+_CPU = Path("/proc/cpuinfo")
 
 Branches = Mapping[str, keras.Model]
 
@@ -88,16 +90,22 @@ def build(config: Config) -> keras.Model:
 def _precision(config: Config) -> Iterator[None]:
     """The precision that networks are made in (Micikevicius et al. 2018, arXiv:1710.03740).
 
-    bfloat16 has the range of float32, so that a loss need not be scaled; weights are float32 in any case. A CPU is no
-    faster with it.
+    bfloat16 has the range of float32, so that a loss need not be scaled; weights are float32 in any case.
     """
     before = keras.config.dtype_policy()
-    if config.fit.mixed_precision and keras.distribution.list_devices("gpu"):
+    if config.fit.mixed_precision and _multiplies_bfloat16():
         keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether there is a GPU, or a CPU with AMX, which TensorFlow uses: other CPUs are no faster with bfloat16."""
+    if keras.distribution.list_devices("gpu"):
+        return True
+    return keras.config.backend() == "tensorflow" and _CPU.exists() and "amx_bf16" in _CPU.read_text().split()
 
 
 def _in_float32(branch: keras.Model) -> keras.Model:
