@@ -69,7 +69,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 @pytest.fixture(autouse=True)
 def _few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake knows brightness only: to it, brown noise is a person, and so is white noise once a codec has dulled it."""
+    """The fake knows brightness only: to it, noise that is brown, or that a codec has dulled, is a person."""
     few = {"digital silence": non_speech.SIGNALS["digital silence"]}
     monkeypatch.setattr(audit_module, "SIGNALS", few)
 

@@ -80,6 +80,8 @@ def test_on_a_gpu_networks_compute_in_bfloat16_and_all_else_in_float32(branch: B
         statistics = [layer for layer in network.layers if isinstance(layer, keras.layers.Reshape)]
         assert branch.family == "aasist_l" or {layer.compute_dtype for layer in statistics} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"  # of what others make afterwards
+    watched = branches_of(learner, config)
+    assert set.union(*(set.union(*computing(network).values()) for network in watched.values())) == {"float32"}
 
 
 @pytest.mark.usefixtures("gpu", "corpus")

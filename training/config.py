@@ -164,7 +164,7 @@ class FitConfig(_Part):
     )
     mixed_precision: bool = Field(
         default=False,
-        description="on a GPU, or a CPU with AMX, the networks learn in bfloat16; front ends, heads and losses in float32",
+        description="networks learn in bfloat16 on a GPU or a CPU with AMX; front ends, heads and losses in float32",
     )
     mask: float = Field(default=0.0, ge=0, lt=1, description="widest share of bands, and of frames, hidden at a time")
 

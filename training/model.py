@@ -112,9 +112,14 @@ def _in_float32(branch: keras.Model) -> keras.Model:
     """A branch as an artifact has it: itself, or a copy that computes in float32."""
     if {layer.compute_dtype for layer in branch.layers} == {"float32"}:
         return branch
-    copy = keras.models.clone_model(
-        branch, clone_function=lambda layer: type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-    )
+
+    def in_float32(operation: keras.Operation) -> keras.Operation:
+        settings = operation.get_config()
+        if isinstance(operation, keras.Layer):  # others compute in what they are given
+            settings["dtype"] = "float32"
+        return type(operation).from_config(settings)
+
+    copy = keras.models.clone_model(branch, clone_function=in_float32)
     copy.set_weights(branch.get_weights())
     return copy
 

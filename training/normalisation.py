@@ -17,7 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise by the batch's own statistics and let the moving ones follow, or by those."""
-        fused = training and self.trainable and len(inputs.shape) == 4 and keras.config.backend() == "tensorflow"  # noqa: PLR2004
+        fused = training and self.trainable and len(inputs.shape) == 4 and keras.config.backend() == "tensorflow"
         if not fused:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # noqa: PLC0415  # a machine that trains with JAX has none
