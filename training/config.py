@@ -153,7 +153,10 @@ class FitConfig(_Part):
         description="of a batch, bonafide clips with a copy made of each, where there are copies",
     )
     not_speech: float = Field(
-        default=0.0, ge=0, le=1, description="of the spoofs without a pair, those that are signals that nobody spoke"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the spoofs without a pair, those that nobody spoke: made, or of corpora, of the attack not_speech",
     )
     not_speech_codec: Probability = Field(
         default=0.0, description="of those signals, that one goes through a codec, if it is more than `augment` has"

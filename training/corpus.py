@@ -29,6 +29,9 @@ Key = Literal["bonafide", "spoof"]
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 KEYS: tuple[Key, ...] = get_args(Key)
+NOT_SPEECH = (
+    "not_speech"  # the attack of a spoof that is none: music or noise, which is not to be called bonafide either
+)
 
 _PROTOCOLS = "ASVspoof2019_LA_cm_protocols"
 _PROTOCOL_FILES = {"train": "train.trn", "dev": "dev.trl", "eval": "eval.trl"}
@@ -72,6 +75,11 @@ def protocol_path(root: Path, partition: Partition) -> Path:
     raise CorpusError(f"A corpus folder holds {_PROTOCOLS}/. Received: {root}, which has none.")
 
 
+def partition_folder(layout: Path, partition: Partition) -> Path:
+    """Where the clips of `partition` lie below `layout`, which is the folder that has the protocols' folder."""
+    return layout / f"ASVspoof2019_LA_{partition}" / "flac"
+
+
 def protocol_sha256(root: Path, partition: Partition) -> str:
     """The hash that a manifest records for the protocol that a model was made from."""
     return hashlib.sha256(protocol_path(root, partition).read_bytes()).hexdigest()
@@ -111,7 +119,7 @@ def read_partition(root: Path, partition: Partition) -> list[Utterance]:
     """
     protocol = protocol_path(root, partition)
     utterances = read_protocol(protocol)
-    folder = protocol.parent.parent / f"ASVspoof2019_LA_{partition}" / "flac"
+    folder = partition_folder(protocol.parent.parent, partition)
     # One listing instead of 71,237 look-ups.
     present = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     missing = [u.id for u in utterances if f"{u.id}.flac" not in present]

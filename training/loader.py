@@ -23,7 +23,7 @@ from model_store.cores import available_cores
 from training import non_speech
 from training.augment import augment
 from training.config import Config
-from training.corpus import Utterance
+from training.corpus import NOT_SPEECH, Utterance
 from training.dataset import Recording, Waveform, part
 from training.sampling import Sampler
 
@@ -48,6 +48,7 @@ class Maker:
     def __init__(self, recordings: Sequence[Recording], config: Config) -> None:
         self._recordings, self._config = recordings, config
         self._sampler = Sampler([(r.utterance, r.corpus) for r in recordings], config.fit)
+        self._sounds = [r for r in recordings if r.utterance.attack == NOT_SPEECH]
         codec = max(config.augment.codec, config.fit.not_speech_codec)  # some of them make of any sound a kind of voice
         self._on_sounds = config.augment.model_copy(update={"codec": codec})
 
@@ -74,7 +75,11 @@ class Maker:
         return Batch(*mixed, spoken=np.array(by_voice))
 
     def _sound(self, rng: np.random.Generator) -> Waveform:
+        """What nobody spoke: as often recorded as made, where there are recordings."""
         shape = self._config.input
+        if self._sounds and rng.random() < 0.5:
+            recording = self._sounds[int(rng.integers(len(self._sounds)))]
+            return non_speech.at_random_level(part(recording, self._config, place=rng.random()), rng)
         return non_speech.random_window(rng, samples=shape.window_samples, sample_rate=shape.sample_rate)
 
 
@@ -141,8 +146,8 @@ class Loader:
 
 def epoch_windows(recordings: Sequence[Recording], config: Config) -> int:
     """How many windows an epoch has."""
-    bonafide = sum(r.utterance.key == "bonafide" for r in recordings)
-    return config.fit.epoch_windows or 2 * min(bonafide, len(recordings) - bonafide)
+    spoken = [r.utterance.key for r in recordings if r.utterance.attack != NOT_SPEECH]
+    return config.fit.epoch_windows or 2 * min(spoken.count("bonafide"), spoken.count("spoof"))
 
 
 def mix(

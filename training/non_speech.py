@@ -35,6 +35,11 @@ def random_window(rng: np.random.Generator, *, samples: int, sample_rate: int) -
     """Any of `SIGNALS`, at -10 to -55 dBFS RMS, float32 (samples,) within ±1: for training to learn from."""
     name = sorted(SIGNALS)[int(rng.integers(len(SIGNALS)))]
     signal = SIGNALS[name](rng, seconds=samples / sample_rate, sample_rate=sample_rate)
+    return at_random_level(signal, rng)
+
+
+def at_random_level(signal: Signal | Waveform, rng: np.random.Generator) -> Waveform:
+    """A signal at -10 to -55 dBFS RMS, float32 (n,) within ±1; silence stays silent."""
     return _at_level(signal, dbfs=rng.uniform(_DBFS[-1], _DBFS[0]))
 
 
@@ -44,7 +49,7 @@ def coloured(rng: np.random.Generator, samples: int, *, exponent: float) -> Sign
     return np.asarray(np.fft.irfft(spectrum * np.arange(1, spectrum.size + 1) ** (exponent / 2), samples))
 
 
-def _at_level(signal: Signal, *, dbfs: float) -> Waveform:
+def _at_level(signal: Signal | Waveform, *, dbfs: float) -> Waveform:
     rms = np.sqrt(np.mean(np.square(signal)))
     gain = 10 ** (dbfs / 20) / rms if rms > 0 else 0.0
     return np.clip(gain * signal, -1, 1).astype(np.float32)

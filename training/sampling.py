@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import FitConfig
-from training.corpus import Utterance
+from training.corpus import NOT_SPEECH, Utterance
 
 Shares = npt.NDArray[np.float64]
 
@@ -17,8 +17,9 @@ class Sampler:
 
     Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
     too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
-    utterance that they were made from, are drawn only together with it. So of a corpus of one class those clips are
-    heard of which copies are there, and `unheard` counts the others; where no corpus has both, all pairs are copies.
+    utterance that they were made from, are drawn only together with it, and what nobody spoke is not drawn here. So of a
+    corpus of one class those clips are heard of which copies are there, and `unheard` counts the others; where no corpus
+    has both, all pairs are copies.
 
     Raises
     ------
@@ -36,7 +37,7 @@ class Sampler:
         }
         bonafide, spoof = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
         for n, (u, corpus) in enumerate(utterances):
-            if n not in self._copies:
+            if n not in self._copies and u.attack != NOT_SPEECH:
                 (bonafide if u.key == "bonafide" else spoof)[corpus].append(n)
         copied = set(self._copies.values())
         self.unheard = Counter(

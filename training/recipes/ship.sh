@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA OUT [NAME]...
-# NAME: duo, which is the default, or lite, one of its two branches. About three hours on 2 cores; what is already there is
-# gone on with, so it may be interrupted.
+# From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
+# SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages. NAME: duo, which is the default, or lite, one
+# of its two branches. Two hours on 2 cores with AMX, three without; what is already there is gone on with, so it may be
+# interrupted.
 set -euo pipefail
-if [ $# -lt 3 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA OUT [duo|lite]..." >&2; exit 2; fi
-openla=$1 asvspoof=$2 out=$3
-shift 3
+if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
+openla=$1 asvspoof=$2 sounds=$3 out=$4
+shift 4
 [ $# -gt 0 ] || set -- duo
 for name; do case $name in duo | lite) ;; *) echo "no recipe of $name" >&2; exit 2 ;; esac; done
 recipes=$(dirname "$0")
@@ -26,7 +27,7 @@ bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods
 learn() { # which third is held out of it, or all
     local from=$out/speakers/$1
     bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
-        --corpus "$from/neural_copies" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
+        --corpus "$from/neural_copies" --corpus "$sounds" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
 }
 lite() { bonafide fuse --run "$out/runs/$1/duo" --without linear --name lite --out "$out/runs/$1/lite"; }
 
