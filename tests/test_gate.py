@@ -69,8 +69,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 @pytest.fixture(autouse=True)
 def _few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake knows brightness only: to it, noise that is brown, or that a codec has dulled, is a person."""
-    few = {"digital silence": non_speech.SIGNALS["digital silence"]}
+    """The fake knows brightness only: to it, brown noise is a person, and so is what a codec makes of silence."""
+    few = {name: non_speech.SIGNALS[name] for name in ("digital silence", "white noise")}
+    monkeypatch.setattr(audit_module, "SOUND_CHANNELS", ("original",))
     monkeypatch.setattr(audit_module, "SIGNALS", few)
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from model_store.detector import Detector, Score, Waveform
 from model_store.store import DEFAULT_ROOT, Store
 from training import audit_plots, plots
 from training.channels import named
-from training.corpus import PARTITIONS, Key, Utterance, read_to_judge
+from training.corpus import PARTITIONS, Key, Utterance, read_partition, read_to_judge
 from training.kinds import Provenance, kinds, read_provenance
 from training.non_speech import SIGNALS, variants
 from training.options import add_seed
@@ -52,6 +53,7 @@ def audit(
     seed: int = 0,
     transforms: Mapping[str, Transform] = TRANSFORMS,
     provenance: Provenance | None = None,
+    sounds: Sequence[Utterance] = (),
 ) -> dict[str, Any]:
     """Everything that the report says, ready for JSON.
 
@@ -63,6 +65,8 @@ def audit(
         How many are drawn for the transforms, half of them bonafide; four times as many are scored as they are.
     provenance : mapping, optional
         What else is known of an utterance: `language` and `coding` become tables.
+    sounds : sequence of Utterance
+        Recordings that nobody spoke, with files, to be told by their speaker, who is where they come from.
 
     Returns
     -------
@@ -79,6 +83,10 @@ def audit(
     drawn, before = pool[:clips], answers[:clips]
     keys = [r.utterance.key for r in drawn]
 
+    unspoken = {name: list(variants(name, seed=seed, sample_rate=rate)) for name in SIGNALS}
+    for recording in decode(sounds, sample_rate=rate):
+        unspoken.setdefault(recording.utterance.speaker, []).append(recording.waveform)
+
     moved = {}
     for name, transform in transforms.items():
         changed = [_apply(transform, name, r, seed=seed, sample_rate=rate) for r in drawn]
@@ -94,10 +102,7 @@ def audit(
         "joined": _joined(detector, pool, answers, points, seed=seed),
         "lengths": {str(s): _at_length(detector, pool, points, seconds=s, seed=seed) for s in LENGTHS_SECONDS},
         "kinds": kinds(pool, answers, provenance or {}, sample_rate=rate, point=DECIDING),
-        "non_speech": {
-            channel: {name: _non_speech(detector, name, channel, points, seed=seed) for name in SIGNALS}
-            for channel in SOUND_CHANNELS
-        },
+        "non_speech": _non_speech(detector, unspoken, points),
         "batch_difference": batch_difference(detector, [r.waveform for r in drawn[:_AT_A_TIME]]),
     }
 
@@ -133,6 +138,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder in the ASVspoof layout")
     parser.add_argument("--partition", choices=PARTITIONS, default="eval")
+    parser.add_argument(
+        "--sounds",
+        type=Path,
+        metavar="DIR",
+        help="folder in the same layout whose eval partition nobody spoke, as training/recipes/sounds.py makes one",
+    )
     parser.add_argument("--clips", type=int, default=CLIPS, help=f"that are transformed (default: {CLIPS})")
     add_seed(parser, "the draw and of all that is random")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report is written")
@@ -145,8 +156,11 @@ def run(args: argparse.Namespace) -> int:
     folder = args.corpus.resolve()
     utterances = read_to_judge(folder, args.partition)
     detector = Detector.load(Store(args.store).resolve(args.model))
+    sounds = read_partition(args.sounds, "eval") if args.sounds is not None else ()
     see_writable(args.out)
-    figures = audit(detector, utterances, clips=args.clips, seed=args.seed, provenance=read_provenance(folder))
+    figures = audit(
+        detector, utterances, clips=args.clips, seed=args.seed, provenance=read_provenance(folder), sounds=sounds
+    )
     subject = {
         "system": detector.manifest.name,
         "corpus": folder.parent.name if folder.name == "LA" else folder.name,
@@ -201,17 +215,23 @@ def _at_length(
     return eer(answers, keys, seed=seed) | dict(errors(answers, keys, point=DECIDING))
 
 
-def _non_speech(detector: Detector, name: str, channel: str, points: Points, *, seed: int) -> dict[str, Any]:
-    rate, change = detector.manifest.input.sample_rate, named(channel).apply
-    waveforms = [change(signal, sample_rate=rate) for signal in variants(name, seed=seed, sample_rate=rate)]
-    scores = _scores(detector, waveforms, f"{name}, {channel}")
-    said = {p: [score.verdict(threshold=threshold) for score in scores] for p, threshold in points.items()}
-    return {
-        "signals": len(scores),
-        "scores": [score.value for score in scores],
-        "bonafide": {p: verdicts.count("bonafide") for p, verdicts in said.items()},
-        "inconclusive": sum(bool(score.reasons) for score in scores),
-    }
+def _non_speech(
+    detector: Detector, signals: Mapping[str, Sequence[Waveform]], points: Points
+) -> dict[str, dict[str, Any]]:
+    """Channel -> signal -> how many there are, their scores, and what they are called."""
+    rate = detector.manifest.input.sample_rate
+    found: dict[str, dict[str, Any]] = {channel: {} for channel in SOUND_CHANNELS}
+    for channel, (name, waveforms) in product(SOUND_CHANNELS, signals.items()):
+        changed = [named(channel).apply(waveform, sample_rate=rate) for waveform in waveforms]
+        scores = _scores(detector, changed, f"{name}, {channel}")
+        said = {p: [score.verdict(threshold=threshold) for score in scores] for p, threshold in points.items()}
+        found[channel][name] = {
+            "signals": len(scores),
+            "scores": [score.value for score in scores],
+            "bonafide": {p: verdicts.count("bonafide") for p, verdicts in said.items()},
+            "inconclusive": sum(bool(score.reasons) for score in scores),
+        }
+    return found
 
 
 def _trial(recording: Recording, answer: Answer) -> Trial:

@@ -156,7 +156,7 @@ class FitConfig(_Part):
         default=0.0,
         ge=0,
         le=1,
-        description="of the spoofs without a pair, those that nobody spoke: made, or of corpora, of the attack not_speech",
+        description="of the spoofs without a pair, those that nobody spoke: made, or of a corpus, attack not_speech",
     )
     not_speech_codec: Probability = Field(
         default=0.0, description="of those signals, that one goes through a codec, if it is more than `augment` has"

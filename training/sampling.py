@@ -17,9 +17,9 @@ class Sampler:
 
     Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
     too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
-    utterance that they were made from, are drawn only together with it, and what nobody spoke is not drawn here. So of a
-    corpus of one class those clips are heard of which copies are there, and `unheard` counts the others; where no corpus
-    has both, all pairs are copies.
+    utterance that they were made from, are drawn only together with it, and what nobody spoke is not drawn here. So
+    of a corpus of one class those clips are heard of which copies are there, and `unheard` counts the others; where no
+    corpus has both, all pairs are copies.
 
     Raises
     ------

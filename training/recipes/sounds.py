@@ -32,6 +32,7 @@ SAMPLE_RATE = 16_000
 SECONDS = 8.0  # at most, of a clip
 MOST_OF_FILE = 4
 
+_CORPORA: dict[str, Partition] = {"sounds": "train", "other_sounds": "eval"}
 _SHORTEST_SECONDS = 1.5
 _QUIETEST_RMS = 1e-3
 _SUFFIXES = (".ogg", ".oga", ".wav", ".opus", ".flac", ".mp3")
@@ -79,8 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for package in TABLE:
             fetch(package.name, args.work)
-        for name, partition, held_out in (("sounds", "train", False), ("other_sounds", "eval", True)):
-            packages = [package for package in TABLE if package.held_out == held_out]
+        for name, partition in _CORPORA.items():
+            packages = [package for package in TABLE if package.held_out == (partition == "eval")]
             count = collect(packages, work=args.work, root=args.out / name, partition=partition)
             print(f"{name}: {count} clips of {len(packages)} packages")
     except (CorpusError, OSError) as error:
@@ -93,7 +94,7 @@ def collect(packages: list[Package], *, work: Path, root: Path, partition: Parti
     """Cut the recordings of some packages into clips and write them as a partition; how many there are."""
     folder = partition_folder(root / "LA", partition)
     folder.mkdir(parents=True)
-    utterances = []
+    utterances: list[Utterance] = []
     for package in packages:
         files = [path for inside in package.folders for path in sorted((work / package.name / inside).rglob("*"))]
         for path in tqdm([path for path in files if path.suffix.lower() in _SUFFIXES], desc=package.name, disable=None):
