@@ -70,6 +70,19 @@ def test_a_corpus_is_written_once(
     assert "sounds" in capsys.readouterr().err
 
 
+def test_a_package_that_cannot_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    (programs / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr(sounds, "TABLE", PACKAGES)
+    assert sounds.main([str(tmp_path / "out"), "--work", str(tmp_path / "work")]) == 1
+    assert capsys.readouterr().err.endswith("Received: one, at which apt-get failed.\n")
+
+
 def test_a_package_is_in_the_table_once() -> None:
     names = [package.name for package in sounds.TABLE]
     assert len(set(names)) == len(names)

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from training.corpus import CorpusError
 from training.recipes.cutting import Waveform, as_clips
 from training.recipes.game_archives import queen
 from training.recipes.people import TABLE, Voices
@@ -104,13 +105,23 @@ def collect(out: Path, *, work: Path, most: int, seed: int, jobs: int, table: Se
 
 
 def fetch(package: str, work: Path) -> None:
-    """Download a package with apt-get and unpack it below `work`, unless it is there."""
+    """Download a package with apt-get and unpack it below `work`, unless it is there.
+
+    Raises
+    ------
+    CorpusError
+        One of the two programs failed; what it said is on standard error.
+    """
     if (work / package).is_dir():
         return
     work.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["apt-get", "download", package], cwd=work, check=True)  # noqa: S603, S607
-    (archive,) = work.glob(f"{package}_*.deb")
-    subprocess.run(["dpkg-deb", "-x", str(archive), str(work / package)], check=True)  # noqa: S603, S607
+    try:
+        subprocess.run(["apt-get", "download", package], cwd=work, check=True)  # noqa: S603, S607
+        (archive,) = work.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(work / package)], check=True)  # noqa: S603, S607
+    except subprocess.CalledProcessError as error:
+        rule = "A package is downloaded and unpacked by apt-get and dpkg-deb"
+        raise CorpusError(f"{rule}. Received: {package}, at which {error.cmd[0]} failed.") from error
 
 
 def decode(data: bytes, suffix: str) -> tuple[Waveform, int]:
