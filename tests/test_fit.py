@@ -25,6 +25,12 @@ CONFIG = Config(
     augment=AugmentConfig(noise=0.5),
     fit=FitConfig(epochs=4, batch_size=8, learning_rate=1e-2, seed=5, averaging=0.5, mask=0.2),
 )
+STILL = CONFIG.model_copy(
+    update={
+        "branches": {"main": BRANCH.model_copy(update={"options": {**BRANCH.options, "dropout": 0.0}})},
+        "fit": CONFIG.fit.model_copy(update={"mask": 0.0}),
+    }
+)  # nothing in it is drawn while it learns
 
 
 def recording(index: int, key: str, *, seed: int) -> Recording:
@@ -189,6 +195,25 @@ def test_training_decodes_as_serving_does(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(dataset.audio, "decode", decode)
     samples = dataset._decode(Utterance("S", "u", None, "bonafide", tmp_path), sample_rate=RATE)
     assert samples.tolist() == [16_384, -32_767, 32_767]  # without the silence around, nor the offset
+
+
+def test_statistics_are_those_of_the_weights_that_are_served(corpus: dict[str, list[Recording]]) -> None:
+    """Weights with the statistics of others are another network; with their own they are the one that learned."""
+    keras.utils.set_random_seed(0)
+    learner = fit.make_learner(STILL, fit.make_branches(STILL))
+    batches = list(Loader(corpus["train"], STILL, workers=0).epoch(0))
+    waveforms = np.concatenate([batch.waveforms for batch in batches])
+    layers = [layer for layer in learner._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in layers:  # as if they were of weights a while ago
+        layer.moving_mean.assign(layer.moving_mean + 3)
+        layer.moving_variance.assign(layer.moving_variance * 9)
+    learned = np.asarray(learner(waveforms, training=True))
+    before = np.asarray(learner(waveforms, training=False))
+    for _ in range(2):  # the second time gives what the first did
+        fit.estimate_statistics(learner, batches)
+        after = np.asarray(learner(waveforms, training=False))
+        assert np.abs(after - learned).mean() < 0.1 * np.abs(before - learned).mean()
+    assert {layer.momentum for layer in layers} == {0.97}
 
 
 def test_some_spoofs_are_signals_that_nobody_spoke(

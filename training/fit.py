@@ -1,14 +1,15 @@
 """A configuration and two partitions -> a trained model. Nothing here can see eval.
 
 A run is a folder: ``config.json``, ``history.json`` (a line of figures for each epoch), ``last.keras`` (the learner, to
-go on from, with the optimizer's state) and, once it is done, ``model.keras``: the artifact's model, with the average of
-the weights over the last steps. Run again, it goes on after the last whole epoch, and gives what it would have given
-uninterrupted.
+go on from, with the optimizer's state; its batch normalisation has the statistics of the average of its weights) and,
+once it is done, ``model.keras``: the artifact's model, with the average of the weights over the last steps. Run again, it
+goes on after the last whole epoch, and gives what it would have given uninterrupted.
 
 No epoch is chosen: dev is only watched, so that what is fitted on it afterwards is not flattered.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "muon": ConvolutionMuon,
 }
 _PIECE = 32  # recordings scored in one call
+_STATISTICS_WINDOWS = 1_024  # at least, that batch normalisation's statistics are estimated on
 
 
 def fit(
@@ -84,9 +86,11 @@ def fit(
     with Loader(train, config) as loader:
         while epoch < config.fit.epochs:
             _seed_layers(learner, config.fit.seed, epoch)
-            made = taught(loader.epoch(epoch), teaching, share=config.fit.distillation)
+            latest = deque[Batch](maxlen=-(-_STATISTICS_WINDOWS // config.fit.batch_size))
+            made = kept(taught(loader.epoch(epoch), teaching, share=config.fit.distillation), latest)
             loss = learn(learner, made, steps=steps, title=f"epoch {epoch + 1}/{config.fit.epochs}")
             with averaged(learner):
+                estimate_statistics(learner, latest)
                 for name in config.branches:  # those that learn in bfloat16 are watched by copies
                     watched.get_layer(name).set_weights(learner.get_layer(name).get_weights())
                 logits = clip_logits(watched, dev, config)
@@ -118,6 +122,29 @@ def learn(learner: keras.Model, batches: Iterable[Batch], *, steps: int, title: 
         total, count = total + loss * len(batch.labels), count + len(batch.labels)
         progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
     return total / count
+
+
+def kept(batches: Iterable[Batch], latest: "deque[Batch]") -> Iterator[Batch]:
+    """Batches, each of which `latest` has afterwards."""
+    for batch in batches:
+        yield batch
+        latest.append(batch)
+
+
+def estimate_statistics(learner: keras.Model, batches: Iterable[Batch]) -> None:
+    """Let batch normalisation have the means and variances that some batches have in a learner as it is.
+
+    Those that it kept while learning are of weights that moved, and averaged weights have others (Izmailov et al. 2018,
+    arXiv:1803.05407, section 3.2; Wu & Johnson 2021, arXiv:2105.07576). What is learned later does not depend on them.
+    """
+    layers = [layer for layer in learner._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for number, batch in enumerate(batches if layers else ()):
+        for layer in layers:
+            layer.momentum = number / (number + 1)  # a plain mean of what the batches have
+        learner(batch.waveforms, training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def taught(batches: Iterable[Batch], teachers: Sequence[keras.Model], *, share: float) -> Iterator[Batch]:
