@@ -2,8 +2,8 @@
 
 A run is a folder: ``config.json``, ``history.json`` (a line of figures for each epoch), ``last.keras`` (the learner, to
 go on from, with the optimizer's state; its batch normalisation has the statistics of the average of its weights) and,
-once it is done, ``model.keras``: the artifact's model, with the average of the weights over the last steps. Run again, it
-goes on after the last whole epoch, and gives what it would have given uninterrupted.
+once it is done, ``model.keras``: the artifact's model, with the average of the weights over the last steps. Run again,
+it goes on after the last whole epoch, and gives what it would have given uninterrupted.
 
 No epoch is chosen: dev is only watched, so that what is fitted on it afterwards is not flattered.
 """
