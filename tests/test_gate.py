@@ -71,7 +71,6 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 def _few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake knows brightness only: to it, brown noise is a person, and so is what a codec makes of silence."""
     few = {name: non_speech.SIGNALS[name] for name in ("digital silence", "white noise")}
-    monkeypatch.setattr(audit_module, "SOUND_CHANNELS", ("original",))
     monkeypatch.setattr(audit_module, "SIGNALS", few)
 
 
@@ -123,19 +122,24 @@ def test_the_worst_of_a_row_is_what_counts() -> None:
         name: {"words": name, "points": {gate.DECIDING: {"changed_percent": n, "changed": n, "compared": 100}}}
         for name, n in changed.items()
     }
-    silent, called = {"bonafide": {"one": 0, "two": 0}}, {"bonafide": {"one": 1, "two": 3}}
-    signals = {"original": {"hiss": silent, "music": called}, "gsm": {"hiss": called, "music": silent}}
-    limits = [limit for limit in gate.LIMITS if limit.name in ("silence", "not speech")]
+    silent, called = {"low_friction": 0, "balanced": 0}, {"low_friction": 3, "balanced": 2}
+    signals = {
+        channel: {"hiss": {"bonafide": called if coded else silent}, "music": {"bonafide": silent if coded else called}}
+        for channel, coded in zip(audit_module.SOUND_CHANNELS, (False, True, True, True), strict=True)
+    }
+    limits = [limit for limit in gate.LIMITS if limit.name in ("silence", "not speech", "not speech, coded")]
     said = [str(failure) for failure in gate.check({"transforms": transforms, "non_speech": signals}, limits=limits)]
     assert [sentence.partition("Received: ")[2] for sentence in said] == [
         "9, 9 of 100 with silence_after.",
-        "6, music, as recorded; hiss, through GSM 6.10.",
+        "3, music, as recorded.",
+        "6, hiss, through GSM 6.10; hiss, through Opus at 16 kHz, 16 kbit/s; hiss, through AMR-NB at 12.2 kbit/s.",
     ]
-    assert gate.unspoken({"non_speech": {"original": {"hiss": silent}}}) == (0, "none")
+    quiet = {"original": {"hiss": {"bonafide": silent}}}
+    assert gate.unspoken({"non_speech": quiet}, channels=("original",), point="low_friction") == (0, "none")
 
 
 def test_every_row_has_a_fault_that_it_catches() -> None:
-    assert {limit.name for limit in gate.LIMITS} == {*FAULTS, "batch", "calibration"}
+    assert {limit.name for limit in gate.LIMITS} == {*FAULTS, "not speech, coded", "batch", "calibration"}
 
 
 def test_what_was_not_measured_has_not_passed() -> None:
