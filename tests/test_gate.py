@@ -124,17 +124,21 @@ def test_the_worst_of_a_row_is_what_counts() -> None:
     }
     silent, called = {"low_friction": 0, "balanced": 0}, {"low_friction": 3, "balanced": 2}
     signals = {
-        channel: {"hiss": {"bonafide": called if coded else silent}, "music": {"bonafide": silent if coded else called}}
+        channel: {
+            "hiss": {"signals": 4, "bonafide": called if coded else silent},
+            "music": {"signals": 4, "bonafide": silent if coded else called},
+        }
         for channel, coded in zip(audit_module.SOUND_CHANNELS, (False, True, True, True), strict=True)
     }
     limits = [limit for limit in gate.LIMITS if limit.name in ("silence", "not speech", "not speech, coded")]
     said = [str(failure) for failure in gate.check({"transforms": transforms, "non_speech": signals}, limits=limits)]
     assert [sentence.partition("Received: ")[2] for sentence in said] == [
         "9, 9 of 100 with silence_after.",
-        "3, music, as recorded.",
-        "6, hiss, through GSM 6.10; hiss, through Opus at 16 kHz, 16 kbit/s; hiss, through AMR-NB at 12.2 kbit/s.",
+        "37.5, 3 of music, as recorded.",
+        "25, 2 of hiss, through GSM 6.10; 2 of hiss, through Opus at 16 kHz, 16 kbit/s; "
+        "2 of hiss, through AMR-NB at 12.2 kbit/s.",
     ]
-    quiet = {"original": {"hiss": {"bonafide": silent}}}
+    quiet = {"original": {"hiss": {"signals": 4, "bonafide": silent}}}
     assert gate.unspoken({"non_speech": quiet}, channels=("original",), point="low_friction") == (0, "none")
 
 

@@ -59,14 +59,16 @@ def moved(figures: Mapping[str, Any], *, transforms: Sequence[str]) -> tuple[flo
 
 
 def unspoken(figures: Mapping[str, Any], *, channels: Sequence[str], point: str) -> tuple[float, str]:
-    """How many signals that nobody spoke are called bonafide at an operating point, through any of these channels."""
-    called = {
-        f"{name}, {named(channel).words}": row["bonafide"][point]
+    """The share, in percent, of signals that nobody spoke that are called bonafide at a point, through any channel."""
+    rows = {
+        f"{name}, {named(channel).words}": row
         for channel in channels
         for name, row in figures["non_speech"][channel].items()
     }
-    names = "; ".join(name for name, count in called.items() if count)
-    return float(sum(called.values())), names or "none"
+    called = {name: row["bonafide"][point] for name, row in rows.items()}
+    of = sum(row["signals"] for row in rows.values())
+    worst = "; ".join(f"{count} of {name}" for name, count in called.items() if count)
+    return 100 * sum(called.values()) / of, worst or "none"
 
 
 def batch(figures: Mapping[str, Any]) -> tuple[float, str]:
@@ -116,14 +118,14 @@ LIMITS = (
         name="not speech",
         measure=partial(unspoken, channels=("original",), point=_EASIEST),
         at_most=0,
-        words="at most {} signals that nobody spoke may be called bonafide",
+        words="at most {} % of the signals that nobody spoke may be called bonafide",
         why="silence, noise, tones and music are what a line carries before anyone speaks",
     ),
     Limit(
         name="not speech, coded",
         measure=partial(unspoken, channels=SOUND_CHANNELS[1:], point=DECIDING),
-        at_most=0,
-        words=f"at most {{}} of them may be, through a speech codec, at {DECIDING}",
+        at_most=1,
+        words=f"at most {{}} % of them may be, through a speech codec, at {DECIDING}",
         why="such a codec makes something like a voice of any sound",
     ),
     Limit(
