@@ -15,6 +15,7 @@ from keras import layers, ops
 
 from training.config import Config
 from training.families import FAMILIES
+from training.fold import fold
 from training.front_ends import FRONT_ENDS, FrontEnds
 from training.losses import LOSSES
 from training.masks import Mask
@@ -83,7 +84,8 @@ def make_artifact(config: Config, branches: Branches, *, weights: Sequence[float
 
 def build(config: Config) -> keras.Model:
     """The whole model of a configuration, untrained."""
-    return make_artifact(config, make_branches(config), weights=[1 / len(config.branches)] * len(config.branches))
+    branches = {name: fold(branch) for name, branch in make_branches(config).items()}
+    return make_artifact(config, branches, weights=[1 / len(config.branches)] * len(config.branches))
 
 
 @contextmanager
