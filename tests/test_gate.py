@@ -74,6 +74,9 @@ def _few_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_module, "SIGNALS", few)
 
 
+SOUNDS = ("not speech", "not speech, coded", "recorded sounds")
+
+
 def failures(detector: FakeDetector, dev: list[Utterance]) -> dict[str, str]:
     found = gate.release(detector, dev, seed=0)["failures"]  # type: ignore[arg-type]
     return {sentence.partition(":")[0]: sentence for sentence in found}
@@ -125,30 +128,39 @@ def test_the_worst_of_a_row_is_what_counts() -> None:
     silent, called = {"low_friction": 0, "balanced": 0}, {"low_friction": 3, "balanced": 2}
     signals = {
         channel: {
-            "hiss": {"signals": 4, "bonafide": called if coded else silent},
-            "music": {"signals": 4, "bonafide": silent if coded else called},
+            "hiss": {"signals": 4, "recorded": False, "bonafide": called if coded else silent},
+            "music": {"signals": 4, "recorded": False, "bonafide": silent if coded else called},
+            "a package": {"signals": 16, "recorded": True, "bonafide": silent if coded else called},
         }
         for channel, coded in zip(audit_module.SOUND_CHANNELS, (False, True, True, True), strict=True)
     }
-    limits = [limit for limit in gate.LIMITS if limit.name in ("silence", "not speech", "not speech, coded")]
+    limits = [limit for limit in gate.LIMITS if limit.name in ("silence", *SOUNDS)]
     said = [str(failure) for failure in gate.check({"transforms": transforms, "non_speech": signals}, limits=limits)]
     assert [sentence.partition("Received: ")[2] for sentence in said] == [
         "9, 9 of 100 with silence_after.",
         "37.5, 3 of music, as recorded.",
         "25, 2 of hiss, through GSM 6.10; 2 of hiss, through Opus at 16 kHz, 16 kbit/s; "
         "2 of hiss, through AMR-NB at 12.2 kbit/s.",
+        "3.12, 2 of a package, as recorded.",
     ]
-    quiet = {"original": {"hiss": {"signals": 4, "bonafide": silent}}}
+    quiet = {"original": {"hiss": {"signals": 4, "recorded": False, "bonafide": silent}}}
     assert gate.unspoken({"non_speech": quiet}, channels=("original",), point="low_friction") == (0, "none")
 
 
+def test_recorded_sounds_are_judged_where_there_are_any(dev: list[Utterance]) -> None:
+    voices = [u for u in dev if u.key == "bonafide"]  # to the fake, no voice is music
+    (said,) = gate.release(FakeDetector(), dev, seed=0, sounds=voices)["failures"]  # type: ignore[arg-type]
+    assert said.startswith("recorded sounds: at most 2 % of recorded music")
+    assert gate.release(FakeDetector(), dev, seed=0)["measures"]["recorded sounds"]["value"] is None  # type: ignore[arg-type]
+
+
 def test_every_row_has_a_fault_that_it_catches() -> None:
-    assert {limit.name for limit in gate.LIMITS} == {*FAULTS, "not speech, coded", "batch", "calibration"}
+    assert {limit.name for limit in gate.LIMITS} == {*FAULTS, *SOUNDS, "batch", "calibration"}
 
 
 def test_what_was_not_measured_has_not_passed() -> None:
     said = [str(failure) for failure in gate.check({"transforms": {}})]
-    assert len(said) == len(gate.LIMITS) - 1  # calibration may be left to others
+    assert len(said) == len(gate.LIMITS) - 2  # calibration and recorded sounds may be left to others
     assert all(sentence.endswith("Received: no measure of it.") for sentence in said)
 
 

@@ -33,11 +33,12 @@ def write(path: Path, seconds: float, *, rate: int = 22_050, gain: float = 0.1) 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """Packages as they are unpacked: a long piece, a short one, one that is silent, and files that are no music."""
+    """Packages as they are unpacked: a long piece, short ones, one that is silent, and files that are no music."""
     work = tmp_path / "work"
     write(work / "one/music/long.ogg", 30)
     write(work / "one/sounds/deep/short.wav", 2)
-    write(work / "one/sounds/blip.wav", 0.5)
+    for number in range(20):
+        write(work / f"one/sounds/blip{number:02}.wav", 0.5)
     write(work / "one/sounds/silent.wav", 4, gain=0)
     write(work / "one/voices/hello.wav", 4)
     (work / "one/sounds/broken.ogg").write_text("no music")
@@ -51,13 +52,14 @@ def test_packages_become_two_corpora(work: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sounds, "TABLE", PACKAGES)
     assert sounds.main([str(tmp_path / "out"), "--work", str(work)]) == 0
     learned = read_partition(tmp_path / "out/sounds", "train")
-    assert [u.speaker for u in learned] == ["one"] * 5 + ["another"] * 2
+    assert [u.speaker for u in learned] == ["one"] * 7 + ["another"] * 2
     (judged,) = read_partition(tmp_path / "out/other_sounds", "eval")
     assert judged.speaker == "judge"
     assert {(u.key, u.attack) for u in [*learned, judged]} == {("spoof", NOT_SPEECH)}
     infos = [soundfile.info(u.path) for u in learned]
     assert {(info.samplerate, info.channels) for info in infos} == {(16_000, 1)}
-    assert [round(info.duration, 2) for info in infos] == [8, 8, 8, 8, 2, 8, 8]
+    # Sixteen blips are one clip before the short piece, and four are left at the end.
+    assert [round(info.duration, 2) for info in infos] == [8, 8, 8, 8, 8, 2, 2, 8, 8]
 
 
 def test_a_corpus_is_written_once(
@@ -131,4 +133,5 @@ def test_an_audit_tells_recorded_sounds_beside_made_ones(tmp_path: Path, monkeyp
     counts = [found["non_speech"]["original"][name] for name in sorted({u.speaker for u in spoken})]
     assert [row["signals"] for row in counts] == [2, 2]
     assert [row["bonafide"]["balanced"] for row in counts] == [2, 2]
+    assert [row["recorded"] for row in found["non_speech"]["gsm"].values()] == [False, True, True]
     json.dumps(found, allow_nan=False)

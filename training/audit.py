@@ -8,7 +8,7 @@ on eval.
 import argparse
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def audit(
         "joined": _joined(detector, pool, answers, points, seed=seed),
         "lengths": {str(s): _at_length(detector, pool, points, seconds=s, seed=seed) for s in LENGTHS_SECONDS},
         "kinds": kinds(pool, answers, provenance or {}, sample_rate=rate, point=DECIDING),
-        "non_speech": _non_speech(detector, unspoken, points),
+        "non_speech": _non_speech(detector, unspoken, points, recorded={u.speaker for u in sounds}),
         "batch_difference": batch_difference(detector, [r.waveform for r in drawn[:_AT_A_TIME]]),
     }
 
@@ -216,9 +216,9 @@ def _at_length(
 
 
 def _non_speech(
-    detector: Detector, signals: Mapping[str, Sequence[Waveform]], points: Points
+    detector: Detector, signals: Mapping[str, Sequence[Waveform]], points: Points, *, recorded: Set[str | None]
 ) -> dict[str, dict[str, Any]]:
-    """Channel -> signal -> how many there are, their scores, and what they are called."""
+    """Channel -> signal -> how many there are, whether of recordings, their scores, and what they are called."""
     rate = detector.manifest.input.sample_rate
     found: dict[str, dict[str, Any]] = {channel: {} for channel in SOUND_CHANNELS}
     for channel, (name, waveforms) in product(SOUND_CHANNELS, signals.items()):
@@ -227,6 +227,7 @@ def _non_speech(
         said = {p: [score.verdict(threshold=threshold) for score in scores] for p, threshold in points.items()}
         found[channel][name] = {
             "signals": len(scores),
+            "recorded": name in recorded,
             "scores": [score.value for score in scores],
             "bonafide": {p: verdicts.count("bonafide") for p, verdicts in said.items()},
             "inconclusive": sum(bool(score.reasons) for score in scores),

@@ -58,13 +58,24 @@ def moved(figures: Mapping[str, Any], *, transforms: Sequence[str]) -> tuple[flo
     return float(at["changed_percent"]), f"{at['changed']} of {at['compared']} with {worst['words']}"
 
 
-def unspoken(figures: Mapping[str, Any], *, channels: Sequence[str], point: str) -> tuple[float, str]:
-    """The share, in percent, of signals that nobody spoke that are called bonafide at a point, through any channel."""
+def unspoken(
+    figures: Mapping[str, Any], *, channels: Sequence[str], point: str, recorded: bool = False
+) -> tuple[float, str]:
+    """The share, in percent, of signals that nobody spoke that are called bonafide at a point, through any channel.
+
+    Raises
+    ------
+    KeyError
+        Of such signals, made or `recorded`, there are none.
+    """
     rows = {
         f"{name}, {named(channel).words}": row
         for channel in channels
         for name, row in figures["non_speech"][channel].items()
+        if row["recorded"] == recorded
     }
+    if not rows:
+        raise KeyError("signals")
     called = {name: row["bonafide"][point] for name, row in rows.items()}
     of = sum(row["signals"] for row in rows.values())
     worst = "; ".join(f"{count} of {name}" for name, count in called.items() if count)
@@ -129,6 +140,14 @@ LIMITS = (
         why="such a codec makes something like a voice of any sound",
     ),
     Limit(
+        name="recorded sounds",
+        measure=partial(unspoken, channels=SOUND_CHANNELS, point=DECIDING, recorded=True),
+        at_most=2,
+        words=f"at most {{}} % of recorded music and sounds may be, coded or not, at {DECIDING}",
+        why="what is made by formulas does not stand for music on hold, or for what a caller's room sounds of",
+        optional=True,
+    ),
+    Limit(
         name="batch",
         measure=batch,
         at_most=1e-4,
@@ -165,6 +184,7 @@ def release(
     seed: int,
     clips: int = CLIPS,
     evaluated: Mapping[str, Mapping[str, Any]] | None = None,
+    sounds: Sequence[Utterance] = (),
 ) -> dict[str, Any]:
     """Audit a detector as far as the gate asks and judge it, ready for JSON and a manifest's metrics.
 
@@ -174,6 +194,8 @@ def release(
         Of dev, with files. Never of eval, of which no more than its calibration is a condition of release.
     evaluated : mapping, optional
         Corpus -> its figures on eval, with `cllr` and `min_cllr`: already made, and reported whatever they are.
+    sounds : sequence of Utterance
+        Recordings that nobody spoke, with files, of which training has heard none.
 
     Returns
     -------
@@ -182,7 +204,7 @@ def release(
         of) and `failures`, a sentence each.
     """
     transforms = {name: TRANSFORMS[name] for limit in LIMITS for name in limit.transforms}
-    figures = audit(detector, utterances, clips=clips, seed=seed, transforms=transforms)
+    figures = audit(detector, utterances, clips=clips, seed=seed, transforms=transforms, sounds=sounds)
     if evaluated:
         figures["evaluated"] = evaluated
     measures = {}

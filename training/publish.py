@@ -40,6 +40,7 @@ def publish(
     store: Path,
     *,
     held_out: Sequence[Path] = (),
+    sounds: Path | None = None,
     licences: dict[str, str],
     limits: str = "",
     waiver: str | None = None,
@@ -54,6 +55,7 @@ def publish(
     store : root of the store
     held_out : runs of the same recipe without some of the clips (`training.folds`); what they say of their dev counts
         with what the model says of its own, and of a clip that several held out, what the first of them says
+    sounds : a corpus whose eval partition nobody spoke (`training/recipes/sounds.py`), for the gate
     licences : corpus name -> what its licence allows, for the manifest and the card
     limits : Markdown for the card: what the model is known to get wrong
     waiver : why it is published although it does not pass; kept in the manifest and the card if it does not
@@ -110,6 +112,7 @@ def publish(
         clips,
         seed=GATE_SEED,
         evaluated={name: found["eval"]["original"] for name, found in by_corpus(figures) if "eval" in found},
+        sounds=read_partition(sounds, "eval") if sounds else (),
     )
     if judged["failures"] and not (waiver and waiver.strip()):
         raise ValueError("\n".join(["A model passes the gate. Received: one that does not.", *judged["failures"]]))
@@ -221,6 +224,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run of the same recipe without some attacks and speakers, to calibrate on; repeat it",
     )
     parser.add_argument(
+        "--sounds",
+        type=Path,
+        metavar="DIR",
+        help="corpus whose eval partition nobody spoke, as training/recipes/sounds.py makes one, to be judged by too",
+    )
+    parser.add_argument(
         "--licence", action="append", default=[], metavar="CORPUS=TEXT", help="what a corpus' licence allows"
     )
     parser.add_argument("--no-gate", metavar="REASON", help="publish although it does not pass the gate, and say why")
@@ -239,6 +248,7 @@ def run(args: argparse.Namespace) -> int:
         args.run,
         args.store,
         held_out=args.held_out,
+        sounds=args.sounds,
         licences=licences,
         limits=limits,
         waiver=args.no_gate,

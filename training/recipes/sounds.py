@@ -7,7 +7,7 @@ and `other_sounds`, of other packages, an eval partition that tells what a detec
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +53,42 @@ TABLE = (
     Package(name="ardentryst", folders=(f"{_GAMES}/ardentryst/Music",)),
     Package(name="asc-music", folders=(f"{_GAMES}/asc/music",)),
     Package(name="berusky2-data", folders=(f"{_GAMES}/berusky2/music",)),
+    Package(name="bucklespring-data", folders=("usr/share/buckle",)),
+    Package(name="bzflag-data", folders=(f"{_GAMES}/bzflag",)),
+    Package(name="chromium-bsu-data", folders=(f"{_GAMES}/chromium-bsu",)),
+    Package(name="colobot-common-sounds", folders=(f"{_GAMES}/colobot",)),
+    Package(name="deepin-sound-theme", folders=("usr/share/sounds/deepin/stereo",)),
     Package(name="extremetuxracer-data", folders=(f"{_GAMES}/etr",)),
+    Package(name="foobillardplus-data", folders=(f"{_GAMES}/foobillardplus",)),
+    Package(name="hydrogen-drumkits", folders=("usr/share/hydrogen",)),
     Package(name="hyperrogue-music", folders=("usr/share/hyperrogue/music",)),
     Package(name="lincity-ng-data", folders=(f"{_GAMES}/lincity-ng",)),
+    Package(
+        name="marsshooter-data",
+        folders=(
+            f"{_GAMES}/marsshooter/audio/toon",
+            f"{_GAMES}/marsshooter/audio/music",
+        ),
+    ),
     Package(name="minetest-data", folders=(f"{_GAMES}/minetest",)),
+    Package(name="oxygen-sounds", folders=("usr/share/sounds",)),
     Package(name="pathological", folders=(f"{_GAMES}/pathological/music",)),
     Package(name="pingus-data", folders=(f"{_GAMES}/pingus/data/sounds",)),
     Package(name="planetblupi-music-ogg", folders=("usr/share/planetblupi/music",)),
+    Package(name="pushover-data", folders=("usr/share/pushover",)),
+    Package(name="scorched3d-data", folders=(f"{_GAMES}/scorched3d",)),
     Package(name="singularity-music", folders=(f"{_GAMES}/singularity/music",)),
+    Package(name="sonic-pi-samples", folders=("usr/share/sonic-pi",)),
+    Package(name="sound-icons", folders=("usr/share/sounds/sound-icons",)),
     Package(name="supertuxkart-data", folders=(f"{_GAMES}/supertuxkart/data/music", f"{_GAMES}/supertuxkart/data/sfx")),
+    Package(name="tecnoballz-data", folders=(f"{_GAMES}/tecnoballz",)),
     Package(name="warzone2100-music", folders=(f"{_GAMES}/warzone2100/music",)),
     Package(name="widelands-data", folders=(f"{_GAMES}/widelands/data/music", f"{_GAMES}/widelands/data/sound")),
     Package(name="xmoto-data", folders=(f"{_GAMES}/xmoto/Textures/Musics",)),
+    Package(name="alienblaster-data", folders=(f"{_GAMES}/alienblaster",), held_out=True),
+    Package(name="asterisk-moh-opsound-wav", folders=("usr/share/asterisk/moh",), held_out=True),
+    Package(name="endless-sky-data", folders=(f"{_GAMES}/endless-sky",), held_out=True),
+    Package(name="frozen-bubble-data", folders=(f"{_GAMES}/frozen-bubble",), held_out=True),
     Package(name="sound-theme-freedesktop", folders=("usr/share/sounds/freedesktop/stereo",), held_out=True),
     Package(name="supertux-data", folders=(f"{_GAMES}/supertux2/music", f"{_GAMES}/supertux2/sounds"), held_out=True),
     Package(name="wesnoth-1.16-music", folders=(f"{_GAMES}/wesnoth",), held_out=True),
@@ -97,31 +121,47 @@ def collect(packages: list[Package], *, work: Path, root: Path, partition: Parti
     utterances: list[Utterance] = []
     for package in packages:
         files = [path for inside in package.folders for path in sorted((work / package.name / inside).rglob("*"))]
-        for path in tqdm([path for path in files if path.suffix.lower() in _SUFFIXES], desc=package.name, disable=None):
-            for clip in clips(path):
-                name = f"{NOT_SPEECH}_{partition}_{len(utterances):05}"
-                soundfile.write(folder / f"{name}.flac", clip, SAMPLE_RATE, subtype="PCM_16")
-                utterances.append(Utterance(package.name, name, NOT_SPEECH, "spoof"))
+        recordings = [path for path in files if path.suffix.lower() in _SUFFIXES]
+        for clip in clips(tqdm(recordings, desc=package.name, disable=None)):
+            name = f"{NOT_SPEECH}_{partition}_{len(utterances):05}"
+            soundfile.write(folder / f"{name}.flac", clip, SAMPLE_RATE, subtype="PCM_16")
+            utterances.append(Utterance(package.name, name, NOT_SPEECH, "spoof"))
     (root / "LA/ASVspoof2019_LA_cm_protocols").mkdir()
     write_protocol(protocol_path(root, partition), utterances)
     return len(utterances)
 
 
-def clips(path: Path) -> Iterator[Waveform]:
-    """Up to `MOST_OF_FILE` pieces of a recording, evenly spaced, float32 (n,) at `SAMPLE_RATE`; none of what is silent.
+def clips(recordings: Iterable[Path]) -> Iterator[Waveform]:
+    """What of recordings can be heard, float32 (n,) at `SAMPLE_RATE`, of 1.5 s to `SECONDS`; short ones are joined."""
+    joined, shortest = np.zeros(0, np.float32), round(_SHORTEST_SECONDS * SAMPLE_RATE)
+    for path in recordings:
+        for piece in pieces(path):
+            if piece.size >= shortest:
+                yield piece
+                continue
+            joined = np.concatenate([joined, piece])
+            if joined.size >= SECONDS * SAMPLE_RATE:
+                yield joined[: round(SECONDS * SAMPLE_RATE)]
+                joined = joined[:0]
+    if joined.size >= shortest:
+        yield joined
+
+
+def pieces(path: Path) -> Iterator[Waveform]:
+    """Up to `MOST_OF_FILE` pieces of a recording, evenly spaced, of `SECONDS` at most; none of what is silent.
 
     What libsndfile cannot read has none.
     """
     try:
         info = soundfile.info(path)
         length = min(info.frames, round(SECONDS * info.samplerate))
-        if length < _SHORTEST_SECONDS * info.samplerate:
+        if length == 0:
             return
         for start in np.linspace(0, info.frames - length, min(MOST_OF_FILE, -(-info.frames // length))):
             samples, rate = soundfile.read(path, length, int(start), dtype="float32", always_2d=True)
-            clip = resample(samples.mean(axis=1), rate, SAMPLE_RATE)
-            if np.sqrt(np.mean(np.square(clip))) >= _QUIETEST_RMS:
-                yield np.clip(clip, -1, 1)
+            piece = resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+            if piece.size and np.sqrt(np.mean(np.square(piece))) >= _QUIETEST_RMS:
+                yield np.clip(piece, -1, 1)
     except soundfile.LibsndfileError:
         return
 
