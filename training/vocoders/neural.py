@@ -1,9 +1,4 @@
-"""Neural vocoders: a waveform -> its log mel spectrogram -> a waveform by a generator that has learned to undo it.
-
-Half of the copies of the larger generators come from a spectrogram that is smoothed over frames and bands, as acoustic
-models leave it: text-to-speech predicts means (J. Shen et al., "Natural TTS synthesis by conditioning WaveNet on mel
-spectrogram predictions", 2018, arXiv:1712.05884), and what its vocoder makes of them is what a detector meets.
-"""
+"""Neural vocoders: a waveform -> its log mel spectrogram -> a waveform by a generator that has learned to undo it."""
 
 from collections.abc import Callable
 from functools import cache
@@ -13,17 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from training.vocoders import compiled
 from training.vocoders.mel import HOP, log_mel
+from training.vocoders.smoothing import smooth
 
 Waveform = npt.NDArray[np.float32]
 
 _LEVEL = 0.1  # RMS of what the generators hear and make
-_SMOOTHED_SHARE = 0.5  # of the copies
-_SMOOTH_FRAMES = 0.5, 2.0  # standard deviations of the Gaussian, from and to
-_SMOOTH_BANDS = 0.0, 1.5
 
 
 def at_level(waveform: Waveform) -> Waveform:
@@ -53,8 +45,8 @@ def resynthesise(
     after = 2 * HOP + -(before + waveform.size + 2 * HOP) % (frames * HOP)
     padded = np.pad(at_level(waveform), (before, after), mode="reflect")
     mel = log_mel(padded, sample_rate=sample_rate)
-    if smoothed and rng.random() < _SMOOTHED_SHARE:
-        mel = gaussian_filter(mel, (rng.uniform(*_SMOOTH_FRAMES), rng.uniform(*_SMOOTH_BANDS)))
+    if smoothed:
+        mel = smooth(mel, rng)
     made = _load(model)(mel[np.newaxis])[0]
     return np.asarray(made[before : before + waveform.size], np.float32)
 

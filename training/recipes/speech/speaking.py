@@ -2,7 +2,7 @@
 
 `python speaking.py SYSTEM OUT --clips N` writes `OUT/VOICE-NUMBER.wav` (mono, 16 bit, the system's own rate), unless it
 is there, and prints a line of JSON for each clip: its path, voice and language. The texts are those of
-`sentences.json`; a system that copies instead resynthesises the recordings on standard input, one path a line.
+`sentences.json`.
 """
 # Each system has packages of its own, and not all can change their pace.
 # ruff: noqa: ARG001, ARG005, PLC0415, S603, S607
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 _PACES = (1.0, 0.9, 1.12)  # of the usual speed, in turn
-_RECORDINGS = "recordings"  # in place of a language: a text is the path of a recording
 
 Speak = Callable[[str, float], tuple[Any, int]]  # a text and a pace to samples in [-1, 1] and their rate in Hz
 Voices = dict[str, tuple[str, Speak]]  # a voice's name to its language and how it speaks
@@ -171,71 +170,6 @@ def clustergen() -> Voices:
     return {"eey": ("en", speak)}
 
 
-def melgan() -> Voices:
-    """Copy-synthesis by MelGAN at 22 kHz."""
-    import torch
-
-    _enter_ttskit()
-    vocoder = _of_ttskit("melgan.kuangdd.pt")
-
-    def speak(text: str, pace: float) -> tuple[Any, int]:
-        with torch.no_grad():
-            return vocoder.inference(torch.tensor(_mel(text, rate=22050, hop_samples=256))).numpy() / 32768, 22050
-
-    return {"copy": (_RECORDINGS, speak)}
-
-
-def hifigan() -> Voices:
-    """Copy-synthesis by HiFi-GAN at 16 kHz."""
-    import torch
-
-    torch.set_num_threads(1)
-    vocoder = torch.jit.load(Path(sys.prefix) / "ckpts/hfgan-fcm_base2-L-16k-v0.1.1.ts", map_location="cpu").eval()
-
-    def speak(text: str, pace: float) -> tuple[Any, int]:
-        with torch.no_grad():
-            return vocoder(torch.tensor(_mel(text, rate=16000, hop_samples=160))).numpy(), 16000
-
-    return {"copy": (_RECORDINGS, speak)}
-
-
-_TTSKIT = Path(sys.prefix) / f"lib/python3.{sys.version_info.minor}/site-packages/ttskit"
-
-
-def _enter_ttskit() -> None:
-    # Its models are pickles of classes that stood at the top level when they were made.
-    sys.path.insert(0, str(_TTSKIT))
-
-
-def _of_ttskit(file: str) -> Any:
-    import torch
-
-    torch.set_num_threads(1)
-    model = torch.load(_TTSKIT / "resource/model" / file, map_location="cpu", weights_only=False)
-    torch.nn.Module.eval(model)  # its own returns nothing
-    return model
-
-
-def _mel(path: str, *, rate: int, hop_samples: int) -> Any:
-    """Log amplitudes of 80 mel bands to 8 kHz, (1, 80, frames) float32, as the HiFi-GAN family has them."""
-    import librosa
-
-    samples, _ = librosa.load(path, sr=rate)
-    samples = samples * 0.9 / max(1e-4, np.abs(samples).max())
-    bands = librosa.feature.melspectrogram(
-        y=samples,
-        sr=rate,
-        n_fft=1024,
-        win_length=4 * hop_samples,
-        hop_length=hop_samples,
-        n_mels=80,
-        fmin=0,
-        fmax=8000,
-        power=1,
-    )
-    return np.log(np.maximum(bands, 1e-5))[None].astype(np.float32)
-
-
 def _told(command: Callable[[str], list[str]]) -> tuple[Any, int]:
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "said.wav")
@@ -265,8 +199,6 @@ SYSTEMS: dict[str, Callable[[], Voices]] = {
     "festival-clunits-ru": _of_festival(msu_ru_nsh_clunits="ru"),
     "gnuspeech": gnuspeech,
     "clustergen": clustergen,
-    "melgan": melgan,
-    "hifigan": hifigan,
 }
 
 
@@ -281,15 +213,12 @@ def main() -> None:
     report = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # some systems talk beside their speech
     voices = SYSTEMS[args.system]()
-    if any(language == _RECORDINGS for language, _ in voices.values()):
-        texts[_RECORDINGS] = sys.stdin.read().split()
     args.out.mkdir(parents=True, exist_ok=True)
     of_voice = -(-args.clips // len(voices))
     for voice, (language, speak) in voices.items():
         spoken = [(text, pace) for pace in _PACES for text in texts[language]][:of_voice]
         for number, (text, pace) in enumerate(spoken, start=1):
-            name = Path(text).stem if language == _RECORDINGS else f"{number:03}"
-            path = args.out / f"{voice}-{name}.wav"
+            path = args.out / f"{voice}-{number:03}.wav"
             if not path.exists():
                 try:
                     samples, rate = speak(text, pace)

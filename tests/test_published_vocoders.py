@@ -1,0 +1,145 @@
+"""Vocoders that others have trained: their environment, what they are asked over pipes, and copies by them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.corpora import made_speech, make_corpus
+from training import environments
+from training.__main__ import main
+from training.corpus import read_partition
+from training.vocoders import published
+from training.vocoders.published import PUBLISHED
+
+RATE = 16_000
+SPEECH = made_speech(np.random.default_rng(0), pitch_hz=130, leading_seconds=0.1).astype(np.float32)
+
+# Stands for PyTorch and the packages of the vocoders: a generator whose every sample is the loudness of its frame.
+TORCH = """
+import contextlib, numpy
+print("what a package prints is no answer")
+class Tensor(numpy.ndarray):
+    numpy = lambda self: numpy.asarray(self)
+def tensor(values):
+    return numpy.array(values).view(Tensor)
+no_grad = contextlib.nullcontext
+set_num_threads = id
+class Model:
+    hop = 160
+    def eval(self):
+        return self
+    def __call__(self, mel):
+        assert mel.shape[:2] == (1, 80) and mel.dtype == numpy.float32
+        return numpy.repeat(numpy.exp(mel).mean(axis=1), self.hop).view(Tensor)
+class Another(Model):
+    hop = 256
+    def inference(self, mel):
+        return 32768 * self(mel)
+class jit:
+    load = lambda path, map_location: Model()
+class nn:
+    Module = Model
+load = lambda path, map_location, weights_only: Another()
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A prepared environment, of an interpreter that finds the stand-in."""
+    made = tmp_path / "environment"
+    (made / "bin").mkdir(parents=True)
+    (made / "torch.py").write_text(TORCH)
+    python = made / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={made} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (made / "done").touch()
+    return made
+
+
+def loudness(waveform: np.ndarray) -> np.ndarray:
+    """RMS of each 20 ms."""
+    return np.sqrt(np.mean(np.square(waveform[: waveform.size // 320 * 320].reshape(-1, 320)), axis=1))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_copy_is_where_its_original_is_whatever_rate_the_vocoder_has(name: str, environment: Path) -> None:
+    python = published.prepare(environment)
+    for seed in range(4):  # some played slower, some smoothed
+        rng = np.random.default_rng(seed)
+        made = published.resynthesise(SPEECH, sample_rate=RATE, rng=rng, name=name, python=python)
+        assert made.dtype == np.float32
+        assert abs(made.size - SPEECH.size) <= 2
+        both = [loudness(part[: SPEECH.size - 2]) for part in (made, SPEECH)]
+        assert np.corrcoef(*both)[0, 1] > 0.9
+
+
+def test_what_a_vocoder_hears_is_the_magnitude_in_80_bands() -> None:
+    tone = np.sin(2 * np.pi * 1_000 * np.arange(RATE) / RATE).astype(np.float32)
+    mel = published.log_mel(tone, PUBLISHED["hifigan"])
+    assert mel.shape == (RATE // 160 + 1, 80)
+    assert mel.dtype == np.float32
+    # Slaney's scale is linear to 1 kHz, which is its mel 15; 82 points lie evenly to that of 8 kHz, 45.2.
+    assert np.argmax(mel[50]) == round(15 / (45.2 / 81)) - 1
+    assert mel.min() == pytest.approx(np.log(1e-5))
+
+
+def test_synthesise_makes_copies_by_them(environment: Path, tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
+    arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    methods = ["--methods", "hifigan,melgan", "--copies", "2"]
+    assert main([*arguments, *methods, "--environment", str(environment)]) == 0
+    originals = {u.id: u for u in read_partition(corpus, "train")}
+    made = read_partition(tmp_path / "out", "train")
+    assert sorted({u.attack for u in made if u.attack}) == ["V71", "V72"]
+    for u in made:
+        assert u.source is not None
+        copy, original = (soundfile.read(path)[0] for path in (u.path, originals[u.source].path))
+        assert copy.size == original.size
+        assert not np.array_equal(copy, original)
+
+
+def test_they_want_an_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
+    arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--methods", "melgan"]
+    assert main(arguments) != 0
+    assert "takes an --environment. Received: melgan, and none." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_ends_is_told(environment: Path) -> None:
+    (environment / "torch.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ValueError, match=r"Received: its end, with status 3\.$"):
+        published.resynthesise(
+            SPEECH,
+            sample_rate=RATE,
+            rng=np.random.default_rng(0),
+            name="hifigan",
+            python=published.prepare(environment),
+        )
+
+
+def test_an_environment_is_made_once_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], *, check: bool) -> None:
+        assert check
+        ran.append(command[1:])
+        (tmp_path / "made").mkdir(exist_ok=True)
+        if command[-1] == "two==2":
+            raise OSError("not to be had")
+
+    monkeypatch.setattr(environments.subprocess, "run", run)
+    pip = ["-m", "pip", "install", "--quiet"]
+    with pytest.raises(OSError, match="not to be had"):
+        environments.prepare(tmp_path / "made", packages=("one==1",), without_dependencies=("two==2",))
+    assert ran == [["-m", "venv", str(tmp_path / "made")], [*pip, "one==1"], [*pip, "--no-deps", "two==2"]]
+    ran.clear()
+    python = environments.prepare(tmp_path / "made", packages=("one==1",), npm=("three@3",))
+    assert python == tmp_path / "made/bin/python"
+    assert ran[-1] == ["install", "--prefix", str(tmp_path / "made"), "three@3"]
+    ran.clear()
+    assert environments.prepare(tmp_path / "made", packages=("one==1",)) == python
+    assert ran == []
