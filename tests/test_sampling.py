@@ -45,6 +45,18 @@ def test_sizes_are_taken_to_the_power() -> None:
         assert attacks["A01"] / (attacks["A01"] + attacks["A02"]) == pytest.approx(9**power / (1 + 9**power), abs=0.04)
 
 
+def test_corpora_of_copies_are_drawn_before_their_attacks() -> None:
+    """However many methods one corpus has, another with as many copies is heard as often."""
+    others = [Utterance("S", f"b{n}-x", "V71", "spoof", source=f"b{n}") for n in range(20)]
+    many = [Utterance("S", f"b{n}-1", f"V{n // 2:02}", "spoof", source=f"b{n}") for n in range(20)]
+    clips = [*CLIPS[: len(CLIPS) - 20], *((u, "many") for u in many), *((u, "others") for u in others)]
+    pairs = drawn(FitConfig(pairs=1.0), clips)
+    heard = Counter(corpus for _, (_, corpus) in pairs)
+    assert heard["others"] / len(pairs) == pytest.approx(0.5, abs=0.04)
+    attacks = Counter(spoof.attack for _, (spoof, corpus) in pairs if corpus == "many")
+    assert all(count / heard["many"] == pytest.approx(0.1, abs=0.03) for count in attacks.values())
+
+
 def test_a_copy_whose_original_is_elsewhere_is_a_spoof_like_others() -> None:
     lost = Utterance("S", "x-1", "V09", "spoof", source="x")
     pairs = drawn(FitConfig(pairs=0.5), [(u, "one") for u in [*LARGE[:2], lost]])

@@ -20,6 +20,7 @@ Change = Callable[[Waveform, np.random.Generator], Waveform]
 
 _TELEPHONE_RATE = 8_000
 _OTHER_RATES = (11_025, 22_050, 32_000)
+_CODED_PEAK_DECIBELS = -40, -3  # of full scale; below, eight and thirteen bits leave little
 _BANDS_HZ = ((300, 3_400), (0, 4_000), (0, 7_000))
 
 
@@ -73,7 +74,7 @@ def narrowband(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int
     """To 8 kHz and back; half of the time through G.711 mu-law at a random level in between."""
 
     def mu_law(narrow: Waveform) -> Waveform:
-        return g711.through(changes.at_peak(narrow, decibels=rng.uniform(-30, -3)), "mu")
+        return g711.through(changes.at_peak(narrow, decibels=rng.uniform(*_CODED_PEAK_DECIBELS)), "mu")
 
     companded = mu_law if rng.random() < 0.5 else None
     return bands.there_and_back(waveform, companded, sample_rate=sample_rate, at_hz=_TELEPHONE_RATE)
@@ -82,7 +83,9 @@ def narrowband(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int
 def codec(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int, names: Sequence[str]) -> Waveform:
     """Through one of the channels named, at a random level."""
     channel = channels.named(names[int(rng.integers(len(names)))])
-    return channel.apply(changes.at_peak(waveform, decibels=rng.uniform(-30, -3)), sample_rate=sample_rate)
+    return channel.apply(
+        changes.at_peak(waveform, decibels=rng.uniform(*_CODED_PEAK_DECIBELS)), sample_rate=sample_rate
+    )
 
 
 def packet_loss(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:

@@ -15,11 +15,11 @@ Shares = npt.NDArray[np.float64]
 class Sampler:
     """Draws pairs of a bonafide clip and a spoof.
 
-    Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
-    too. Both clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the
-    utterance that they were made from, are drawn only together with it, and what nobody spoke is not drawn here. So
-    of a corpus of one class those clips are heard of which copies are there, and `unheard` counts the others; where no
-    corpus has both, all pairs are copies.
+    Corpora, those of copies among themselves, and within each its attacks, are drawn by their size to the power
+    `balance`, so that a small one is heard too. Both clips of a pair are of one corpus, so that no corpus tells the
+    classes apart. Copies, spoofs that name the utterance that they were made from, are drawn only together with it, and
+    what nobody spoke is not drawn here. So of a corpus of one class those clips are heard of which copies are there,
+    and `unheard` counts the others; where no corpus has both, all pairs are copies.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Sampler:
             per_corpus = dict(zip(bonafide, _powers(sizes, config.balance), strict=True))
             within = Counter(origins)
             weights = np.array([per_corpus[origin] / within[origin] for origin in origins])
-            self._copy_shares = _cumulative(weights * self._by_group(of_copies))
+            self._copy_shares = _cumulative(weights * self._by_corpus_and_attack(of_copies))
 
     def draw(self, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
         """`count` pairs of indices: a bonafide clip, and a spoof."""
@@ -88,6 +88,14 @@ class Sampler:
     def is_copy(self, bonafide: int, spoof: int) -> bool:
         """Whether a pair is an original and a copy of it."""
         return self._copies.get(spoof) == bonafide
+
+    def _by_corpus_and_attack(self, members: Sequence[tuple[str, str | None]]) -> Shares:
+        """The share of each member when first corpora are drawn, and then attacks of one."""
+        shares = self._by_group([corpus for corpus, _ in members])
+        for corpus in {corpus for corpus, _ in members}:
+            places = [n for n, (its, _) in enumerate(members) if its == corpus]
+            shares[places] *= len(places) * self._by_group([members[n][1] for n in places])
+        return shares
 
     def _by_group(self, groups: Sequence[Hashable]) -> Shares:
         """The share of each member when groups are drawn by their size to the power, and members of one alike."""
