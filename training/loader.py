@@ -7,9 +7,7 @@ no more windows than one.
 import ctypes
 import math
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -26,6 +24,7 @@ from training.config import Config
 from training.corpus import NOT_SPEECH, Utterance
 from training.dataset import Recording, Waveform, part
 from training.sampling import Sampler
+from training.workers import end_with_parent
 
 AHEAD = 2  # batches of each worker that are made or wait while the model learns
 
@@ -181,7 +180,7 @@ def _begin(
     """What a worker does first."""
     global _maker, _made  # what a pool hands to its tasks, it would hand over for each
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     everything = np.ctypeslib.as_array(samples)
     ends = np.cumsum([size for _, _, size in clips])
     recordings = [
@@ -196,10 +195,3 @@ def _make(epoch: int, number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray
     waveforms, labels, spoken = _maker.batch(epoch, number)
     _made[number % len(_made)] = waveforms
     return labels, spoken
-
-
-def _end_with_parent() -> None:
-    """A pool's workers outlive a parent that was killed: each waits for work, with the others at the other end."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)

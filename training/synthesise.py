@@ -38,6 +38,7 @@ from training.vocoders import published
 from training.vocoders.copies import WORKING_RATE, copy, resample
 from training.vocoders.methods import METHODS, NEURAL, Method
 from training.vocoders.published import PUBLISHED
+from training.workers import end_with_parent
 
 _ALL = (*METHODS, *NEURAL, *PUBLISHED)
 _FLAC = "LA/ASVspoof2019_LA_train/flac"
@@ -107,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     python = published.prepare(args.environment) if elsewhere else None
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
     tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
-    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, mp_context=context, initializer=end_with_parent) as pool:
         run_each = map if args.jobs == 1 else pool.map
         untrained = [name for name in methods if name in NEURAL and not _vocoder(args.out, name).exists()]
         train = partial(_train, args.out, originals, steps=args.neural_steps, seed=args.seed)
