@@ -111,8 +111,24 @@ def test_half_of_narrowband_is_through_mu_law() -> None:
     distortions = [distortion(seed) for seed in range(100)]
     coded = [d for d in distortions if d > -50]
     assert 30 < len(coded) < 70
-    assert -42 < np.mean(coded) < -30  # G.711's ratio of signal to distortion is 33 to 40 dB over 30 dB of level
+    assert (
+        -42 < np.mean(coded) < -30
+    )  # G.711's ratio of signal to distortion is 33 to 40 dB over 30 dB of level, less below
     assert max(d for d in distortions if d <= -50) < -55
+
+
+def test_what_is_coded_is_as_quiet_as_callers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks: list[float] = []
+
+    def heard(waveform: np.ndarray, law: str) -> np.ndarray:
+        peaks.append(float(20 * np.log10(np.abs(waveform).max())))
+        return waveform
+
+    monkeypatch.setattr("training.augment.g711.through", heard)
+    for seed in range(200):
+        changed(SPEECH, AugmentConfig(narrowband=1), seed)
+    assert -40 <= min(peaks) < -37
+    assert -6 < max(peaks) <= -3
 
 
 def test_codecs_are_those_named_and_by_default_none_is_held_out() -> None:

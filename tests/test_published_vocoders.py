@@ -1,5 +1,6 @@
 """Vocoders that others have trained: their environment, what they are asked over pipes, and copies by them."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 from tests.corpora import made_speech, make_corpus
 from training import environments
 from training.__main__ import main
-from training.corpus import read_partition
+from training.corpus import CorpusError, read_partition
 from training.vocoders import published
 from training.vocoders.published import PUBLISHED
 
@@ -55,7 +56,7 @@ def environment(tmp_path: Path) -> Path:
     python = made / "bin" / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={made} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    (made / "done").touch()
+    (made / "done").write_text("\n".join((*published.PACKAGES, *published.VOCODERS)))
     return made
 
 
@@ -66,10 +67,10 @@ def loudness(waveform: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_copy_is_where_its_original_is_whatever_rate_the_vocoder_has(name: str, environment: Path) -> None:
-    python = published.prepare(environment)
+    published.prepare(environment)
     for seed in range(4):  # some played slower, some smoothed
         rng = np.random.default_rng(seed)
-        made = published.resynthesise(SPEECH, sample_rate=RATE, rng=rng, name=name, python=python)
+        made = published.resynthesise(SPEECH, sample_rate=RATE, rng=rng, name=name, environment=environment)
         assert made.dtype == np.float32
         assert abs(made.size - SPEECH.size) <= 2
         both = [loudness(part[: SPEECH.size - 2]) for part in (made, SPEECH)]
@@ -88,7 +89,7 @@ def test_what_a_vocoder_hears_is_the_magnitude_in_80_bands() -> None:
 
 def test_synthesise_makes_copies_by_them(environment: Path, tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
-    arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--jobs", "2"]
     methods = ["--methods", "hifigan,melgan", "--copies", "2"]
     assert main([*arguments, *methods, "--environment", str(environment)]) == 0
     originals = {u.id: u for u in read_partition(corpus, "train")}
@@ -101,24 +102,45 @@ def test_synthesise_makes_copies_by_them(environment: Path, tmp_path: Path) -> N
         assert not np.array_equal(copy, original)
 
 
-def test_they_want_an_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copies_by_other_packages_are_not_mixed(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
-    arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--methods", "melgan"]
-    assert main(arguments) != 0
-    assert "takes an --environment. Received: melgan, and none." in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    command = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    command += ["--methods", "melgan", "--copies", "1", "--environment", str(environment)]
+    assert main(command) == 0
+    monkeypatch.setattr(published, "PACKAGES", ("torch==99.0.0",))
+    assert main(command) == 1
+    assert "goes on as it began" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "other")]) == 1
+    assert f"Received: {environment}, others." in capsys.readouterr().err
 
 
-def test_a_process_that_ends_is_told(environment: Path) -> None:
-    (environment / "torch.py").write_text("raise SystemExit(3)")
-    with pytest.raises(ValueError, match=r"Received: its end, with status 3\.$"):
-        published.resynthesise(
-            SPEECH,
-            sample_rate=RATE,
-            rng=np.random.default_rng(0),
-            name="hifigan",
-            python=published.prepare(environment),
-        )
+ENDS = {
+    "before it answers": "raise SystemExit(3)",
+    "in the middle of an answer": TORCH
+    + """
+class Model(Model):
+    def __call__(self, mel):
+        import os, sys
+        answers = sys._getframe(1).f_locals["answers"]
+        answers.write((1000).to_bytes(4, "little") + bytes(100))
+        answers.flush()
+        os._exit(3)
+""",
+}
+
+
+@pytest.mark.parametrize("seconds", [1, 10])  # what fits into a pipe, and what does not
+@pytest.mark.parametrize("when", ENDS)
+def test_a_process_that_ends_is_told(environment: Path, when: str, seconds: int) -> None:
+    (environment / "torch.py").write_text(ENDS[when])
+    noise = np.random.default_rng(0).standard_normal(seconds * RATE).astype(np.float32)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"Received: its end, with status 3\.$"):
+            published.resynthesise(
+                noise, sample_rate=RATE, rng=np.random.default_rng(0), name="hifigan", environment=environment
+            )
 
 
 def test_an_environment_is_made_once_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,11 +151,11 @@ def test_an_environment_is_made_once_and_gone_on_with(tmp_path: Path, monkeypatc
         ran.append(command[1:])
         (tmp_path / "made").mkdir(exist_ok=True)
         if command[-1] == "two==2":
-            raise OSError("not to be had")
+            raise subprocess.CalledProcessError(1, command)
 
     monkeypatch.setattr(environments.subprocess, "run", run)
     pip = ["-m", "pip", "install", "--quiet"]
-    with pytest.raises(OSError, match="not to be had"):
+    with pytest.raises(CorpusError, match="Received: a failure of .*two==2"):
         environments.prepare(tmp_path / "made", packages=("one==1",), without_dependencies=("two==2",))
     assert ran == [["-m", "venv", str(tmp_path / "made")], [*pip, "one==1"], [*pip, "--no-deps", "two==2"]]
     ran.clear()
@@ -141,5 +163,7 @@ def test_an_environment_is_made_once_and_gone_on_with(tmp_path: Path, monkeypatc
     assert python == tmp_path / "made/bin/python"
     assert ran[-1] == ["install", "--prefix", str(tmp_path / "made"), "three@3"]
     ran.clear()
-    assert environments.prepare(tmp_path / "made", packages=("one==1",)) == python
+    assert environments.prepare(tmp_path / "made", packages=("one==1",), npm=("three@3",)) == python
     assert ran == []
+    with pytest.raises(CorpusError, match="made, others"):
+        environments.prepare(tmp_path / "made", packages=("one==2",))

@@ -1,6 +1,7 @@
 """Music and sounds of packages -> corpora that nobody spoke, and what training and audits make of them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def work(tmp_path: Path) -> Path:
     (work / "one/sounds/notes.txt").write_text("no music")
     write(work / "another/tune.FLAC", 9)
     write(work / "judge/music/judge.ogg", 3)
+    shutil.copy(work / "another/tune.FLAC", work / "judge/music/tune, again.flac")  # which training has
     return work
 
 

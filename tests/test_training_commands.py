@@ -1,6 +1,7 @@
 """The commands as a researcher types them, from a corpus to a report."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from model_store import audio
 from model_store.manifest import DetCurve
 from model_store.signatures import TrustedKeys, make
 from model_store.store import Store, verify
+from tests.corpora import make_corpus as made_corpus
 from tests.made_store import CONFIG, make_corpus
 from training import train
 from training.__main__ import COMMANDS, main
+from training.corpus import Utterance, read_partition
 from training.score import as_telephone, score_corpus
 from training.trials import read_trials
 
@@ -123,11 +126,17 @@ def test_evaluate_reports_on_a_published_model(made: Path, tmp_path: Path) -> No
 
 
 def test_what_does_not_pass_the_gate_is_published_only_with_a_reason(
-    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measure = {"level": {"value": 30.0, "at_most": 1.0, "of": "level_up"}}
     judged = {"seed": 0, "clips": 8, "measures": measure, "failures": ["level: at most 1 %. Received: 30."]}
-    monkeypatch.setattr("training.publish.gate.release", lambda *_, **__: dict(judged))
+    heard: list[str] = []
+
+    def release(*_: object, sounds: Sequence[Utterance], **__: object) -> dict[str, object]:
+        heard[:] = [u.id for u in sounds]
+        return dict(judged)
+
+    monkeypatch.setattr("training.publish.gate.release", release)
     command = ["publish", "--run", str(made / "run"), "--store", str(made / "store")]
     family = json.loads((made / "run" / "config.json").read_text())["name"]
     before = Store(made / "store").versions(family)
@@ -141,7 +150,10 @@ def test_what_does_not_pass_the_gate_is_published_only_with_a_reason(
     assert verify(folder).metrics["gate"] == judged | {"waiver": "a test of it"}
     assert "published all the same: a test of it" in (folder / "card.md").read_text()
     judged["failures"] = []  # a reason that was not needed
-    assert main([*command, "--no-gate", "a test of it"]) == 0
+    assert heard == []
+    sounds = made_corpus(tmp_path / "sounds", partitions=("eval",))
+    assert main([*command, "--no-gate", "a test of it", "--sounds", str(sounds)]) == 0
+    assert heard == [u.id for u in read_partition(sounds, "eval")]
     folder = Store(made / "store").resolve(family)
     assert verify(folder).metrics["gate"] == judged | {"waiver": None}
     assert "did not pass" not in (folder / "card.md").read_text()

@@ -15,6 +15,8 @@ import pytest
 import training
 from training.recipes import voices
 from training.recipes.raw_index import COLUMNS
+from training.vocoders import published
+from training.vocoders.published import PUBLISHED
 
 _RECIPES = Path(training.__file__).parent / "recipes"
 # The unseen attacks of the evaluation, and packages that speak by them.
@@ -75,6 +77,12 @@ def test_a_bad_row_is_found(fields: dict[str, object], fault: str) -> None:
     good = {"attack": "P99", "generator": "LPC diphones", "licence": "MIT", "packages": ("numpy==2.0.0",)}
     assert faults("made-up", voices.System(**good)) == []
     assert faults("made-up", voices.System(**(good | fields))) == [fault]
+
+
+def test_vocoders_that_others_have_trained_are_pinned_licensed_and_none_of_the_evaluation() -> None:
+    for name, vocoder in PUBLISHED.items():
+        system = voices.System("V71", name, vocoder.licence, published.PACKAGES, (vocoder.package,))
+        assert faults(name, system) == []
 
 
 def test_every_system_can_speak_and_has_sentences() -> None:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.corpus import CorpusError
+
 
 def prepare(
     environment: Path,
@@ -17,19 +19,31 @@ def prepare(
 
     Raises
     ------
-    subprocess.CalledProcessError
-        A package could not be installed; what was begun is gone on with the next time.
+    CorpusError
+        A program failed, and said why on standard error; what was begun is gone on with the next time. Or the folder
+        is an environment of other packages.
     """
-    python = environment / "bin" / "python"
-    done = environment / "done"
+    python = interpreter(environment)
+    done, wanted = environment / "done", "\n".join((*packages, *without_dependencies, *npm))
     if done.exists():
+        if done.read_text(encoding="utf-8") != wanted:
+            raise CorpusError(f"An environment holds the packages that are asked for. Received: {environment}, others.")
         return python
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)  # noqa: S603
     pip = [str(python), "-m", "pip", "install", "--quiet"]
-    for options, wanted in (((), packages), (("--no-deps",), without_dependencies)):
-        if wanted:
-            subprocess.run([*pip, *options, *wanted], check=True)  # noqa: S603
-    if npm:
-        subprocess.run(["npm", "install", "--prefix", str(environment), *npm], check=True)  # noqa: S603, S607
-    done.touch()
+    commands = [[sys.executable, "-m", "venv", str(environment)]]
+    commands += [[*pip, *packages]] if packages else []
+    commands += [[*pip, "--no-deps", *without_dependencies]] if without_dependencies else []
+    commands += [["npm", "install", "--prefix", str(environment), *npm]] if npm else []
+    for command in commands:
+        try:
+            subprocess.run(command, check=True)  # noqa: S603
+        except (subprocess.CalledProcessError, OSError) as error:
+            rule = f"Packages are installed in {environment}"
+            raise CorpusError(f"{rule}. Received: a failure of {' '.join(command)}.") from error
+    done.write_text(wanted, encoding="utf-8")
     return python
+
+
+def interpreter(environment: Path) -> Path:
+    """Where the interpreter of an environment is."""
+    return environment / "bin" / "python"

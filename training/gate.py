@@ -61,25 +61,24 @@ def moved(figures: Mapping[str, Any], *, transforms: Sequence[str]) -> tuple[flo
 def unspoken(
     figures: Mapping[str, Any], *, channels: Sequence[str], point: str, recorded: bool = False
 ) -> tuple[float, str]:
-    """The share, in percent, of signals that nobody spoke that are called bonafide at a point, through any channel.
+    """The share, in percent, of signals that nobody spoke that are called bonafide at a point, in the worst channel.
 
     Raises
     ------
     KeyError
         Of such signals, made or `recorded`, there are none.
     """
-    rows = {
-        f"{name}, {named(channel).words}": row
-        for channel in channels
-        for name, row in figures["non_speech"][channel].items()
-        if row["recorded"] == recorded
-    }
-    if not rows:
-        raise KeyError("signals")
-    called = {name: row["bonafide"][point] for name, row in rows.items()}
-    of = sum(row["signals"] for row in rows.values())
-    worst = "; ".join(f"{count} of {name}" for name, count in called.items() if count)
-    return 100 * sum(called.values()) / of, worst or "none"
+    shares = {}
+    for channel in channels:
+        rows = {name: row for name, row in figures["non_speech"][channel].items() if row["recorded"] == recorded}
+        if not rows:
+            raise KeyError("signals")
+        called = {name: row["bonafide"][point] for name, row in rows.items()}
+        said = ", ".join(f"{count} of {name}" for name, count in called.items() if count)
+        share = 100 * sum(called.values()) / sum(row["signals"] for row in rows.values())
+        shares[share] = f"{said} {named(channel).words}" if said else "none"
+    worst = max(shares)
+    return worst, shares[worst]
 
 
 def batch(figures: Mapping[str, Any]) -> tuple[float, str]:
@@ -136,14 +135,14 @@ LIMITS = (
         name="not speech, coded",
         measure=partial(unspoken, channels=SOUND_CHANNELS[1:], point=DECIDING),
         at_most=1,
-        words=f"at most {{}} % of them may be, through a speech codec, at {DECIDING}",
+        words=f"at most {{}} % of them may be called bonafide through any speech codec, at {DECIDING}",
         why="such a codec makes something like a voice of any sound",
     ),
     Limit(
         name="recorded sounds",
         measure=partial(unspoken, channels=SOUND_CHANNELS, point=DECIDING, recorded=True),
         at_most=2,
-        words=f"at most {{}} % of recorded music and sounds may be, coded or not, at {DECIDING}",
+        words=f"at most {{}} % of recorded music and sounds may be called bonafide, through any channel, at {DECIDING}",
         why="what is made by formulas does not stand for music on hold, or for what a caller's room sounds of",
         optional=True,
     ),

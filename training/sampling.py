@@ -15,11 +15,12 @@ Shares = npt.NDArray[np.float64]
 class Sampler:
     """Draws pairs of a bonafide clip and a spoof.
 
-    Corpora, those of copies among themselves, and within each its attacks, are drawn by their size to the power
-    `balance`, so that a small one is heard too. Both clips of a pair are of one corpus, so that no corpus tells the
-    classes apart. Copies, spoofs that name the utterance that they were made from, are drawn only together with it, and
-    what nobody spoke is not drawn here. So of a corpus of one class those clips are heard of which copies are there,
-    and `unheard` counts the others; where no corpus has both, all pairs are copies.
+    Corpora, and within each its attacks, are drawn by their size to the power `balance`, so that a small one is heard
+    too; so are the copies of a corpus' clips, by the corpora that hold them, where each holds copies of the same. Both
+    clips of a pair are of one corpus, so that no corpus tells the classes apart. Copies, spoofs that name the utterance
+    that they were made from, are drawn only together with it, and what nobody spoke is not drawn here. So of a corpus
+    of one class those clips are heard of which copies are there, and `unheard` counts the others; where no corpus has
+    both, all pairs are copies.
 
     Raises
     ------

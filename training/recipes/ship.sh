@@ -9,6 +9,7 @@ openla=$1 asvspoof=$2 sounds=$3 out=$4
 shift 4
 [ $# -gt 0 ] || set -- duo
 for name; do case $name in duo | lite) ;; *) echo "no recipe of $name" >&2; exit 2 ;; esac; done
+for made in sounds other_sounds; do [ -d "$sounds/$made" ] || { echo "no $made in $sounds" >&2; exit 2; }; done
 recipes=$(dirname "$0")
 python=${PYTHON:-.venv/bin/python}
 bonafide() { "$python" -m training "$@"; }

