@@ -4,9 +4,10 @@ import librosa
 import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
 
 from tests.corpora import made_speech
-from training.vocoders import codecs, source_filter, spectra, units, world
+from training.vocoders import codecs, conversion, source_filter, spectra, units, world
 from training.vocoders.methods import METHODS
 
 RATE = 16_000
@@ -194,3 +195,38 @@ def test_silence_is_no_error() -> None:
     for method in METHODS.values():
         made = method(np.zeros(RATE, np.float32), sample_rate=RATE, rng=np.random.default_rng(0))
         assert np.isfinite(made).all()
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(320, 4), (512, 2), (1024, 4)])
+@pytest.mark.parametrize("factor", [0.87, 1.15])
+def test_a_filter_moves_formants_and_leaves_the_pitch(size: int, overlap: int, factor: float) -> None:
+    pulses = np.zeros(2 * RATE, np.float32)
+    pulses[::160] = 1  # 100 Hz
+    pole = 0.97 * np.exp(2j * np.pi * 1_500 / RATE)
+    vowel = lfilter([1], [1, -2 * pole.real, abs(pole) ** 2], pulses).astype(np.float32)
+    options = {"size": size, "overlap": overlap, "coefficients": 24}
+    made = conversion.refilter(vowel, factor=factor, mean_frames=0, **options)
+
+    def formant_hz(waveform: np.ndarray) -> float:
+        magnitudes = np.abs(librosa.stft(waveform[RATE // 2 : -RATE // 2], n_fft=512))
+        return float(np.argmax(conversion.envelopes(magnitudes, 24).mean(axis=1)) * RATE / 512)
+
+    assert formant_hz(vowel) == pytest.approx(1_500, abs=60)
+    assert formant_hz(made) == pytest.approx(1_500 * factor, abs=90)
+    lags = np.arange(80, 240)
+    agreement = [np.dot(made[RATE // 2 : RATE], made[RATE // 2 + lag : RATE + lag]) for lag in lags]
+    assert lags[np.argmax(agreement)] == 160
+    same = conversion.refilter(vowel, factor=1, mean_frames=0, **options)
+    assert same[size:-size] == pytest.approx(vowel[size:-size], abs=1e-3 * float(np.abs(vowel).max()))
+
+
+def test_means_over_frames_smooth_the_new_envelopes() -> None:
+    still, moving = (
+        conversion.refilter(SPEECH, size=512, overlap=4, factor=1.1, coefficients=24, mean_frames=frames)
+        for frames in (6.0, 0.0)
+    )
+    changes = [
+        np.abs(np.diff(conversion.envelopes(np.abs(librosa.stft(made, n_fft=512)), 24), axis=1)).mean()
+        for made in (still, moving)
+    ]
+    assert changes[0] < 0.8 * changes[1]

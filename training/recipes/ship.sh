@@ -25,14 +25,17 @@ bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods
 [ -d "$out/speakers" ] || bonafide folds --corpus "$openla" --copies "$out/copies" --copies "$out/neural_copies" \
     --folds 3 --no-sources --out "$out/speakers"
 
-# Two vocoders that others have trained copy all of that: a run hears the copies of those clips that it learns from.
-bonafide synthesise --corpus "$out/speakers/all/$(basename "$openla")" --corpus "$asvspoof" --copies 2 \
-    --methods hifigan,melgan --environment "$out/environment" --out "$out/published_copies"
+# Of all of that, further copies: by two vocoders that others have trained, and by what leaves a person's own excitation,
+# joins and filters. A run hears the copies of those clips that it learns from.
+further=(--corpus "$out/speakers/all/$(basename "$openla")" --corpus "$asvspoof" --copies 2)
+bonafide synthesise "${further[@]}" --methods hifigan,melgan --environment "$out/environment" --out "$out/published_copies"
+bonafide synthesise "${further[@]}" --methods concatenation,filtering --out "$out/voice_copies"
 
 learn() { # which third is held out of it, or all; in two rounds, of which the second goes on at rates that fall anew
     local from=$out/speakers/$1
     local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
-        --corpus "$from/neural_copies" --corpus "$out/published_copies" --corpus "$sounds/sounds")
+        --corpus "$from/neural_copies" --corpus "$out/published_copies" --corpus "$out/voice_copies"
+        --corpus "$sounds/sounds")
     bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$out/runs/$1/first"
     bonafide train "${corpora[@]}" --config "$recipes/duo.json" --set fit.epochs=16 --set fit.learning_rate=1e-3 \
         --set fit.seed=1 --start "$out/runs/$1/first" --out "$out/runs/$1/duo"

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from training.vocoders import codecs, source_filter, spectra, units, world
+from training.vocoders import codecs, conversion, source_filter, spectra, units, world
 
 Waveform = npt.NDArray[np.float32]
 Generator = Literal["istft", "upsampling", "vocos", "hifigan"]
@@ -35,6 +35,7 @@ METHODS: dict[str, Method] = {
     "transform_codec": codecs.transform_codec,
     "upsampling": codecs.upsampled,
     "concatenation": units.concatenated,
+    "filtering": conversion.filtered,
 }
 
 
