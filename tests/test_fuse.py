@@ -55,6 +55,32 @@ def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
     assert (config.name, list(config.branches)) == ("lite", ["other"])
 
 
+def test_weights_of_two_rounds_become_their_mean(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = runs
+    again = ["train", "--corpus", str(first.parent / "made"), "--config", str(first / "config.json")]
+    assert main([*again, "--set", "fit.seed=5", "--start", str(first), "--out", str(tmp_path / "second")]) == 0
+    rounds = [f"--run={first}", f"--run={tmp_path / 'second'}"]
+    assert main(["fuse", *rounds, "--share=0.25", "--share=0.75", "--out", str(tmp_path / "mean")]) == 0
+    one, two, mean = (
+        keras.saving.load_model(run / "model.keras", compile=False).get_weights()
+        for run in (first, tmp_path / "second", tmp_path / "mean")
+    )
+    assert any(not np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    for a, b, found in zip(one[:-2], two[:-2], mean[:-2], strict=True):  # the last two weigh branches, fitted on dev
+        assert found == pytest.approx(0.25 * a + 0.75 * b, abs=1e-6)
+    config = Config.model_validate_json((tmp_path / "mean" / "config.json").read_text())
+    assert (list(config.branches), config.shares) == (["main"], (0.25, 0.75))
+    for shares, runs_, message in (
+        (["--share=1"], rounds, "Each run has a share, and all add up to 1. Received: [1.0] for 2 runs."),
+        (["--share=0.5", "--share=0.6"], rounds, "all add up to 1. Received: [0.5, 0.6]"),
+        (["--share=0.5", "--share=0.5"], [rounds[0], f"--run={other}"], "have the same branches. Received: "),
+    ):
+        assert main(["fuse", *runs_, *shares, "--out", str(tmp_path / "none")]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_runs_that_do_not_go_together_are_refused(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,10 @@ class Config(_Part):
     parts: tuple[dict[str, Any], ...] = Field(
         default=(), description="whole configurations of the runs that its branches come from, where there are several"
     )
+    shares: tuple[float, ...] = Field(
+        default=(),
+        description="of each of the parts, where its weights are their mean and not branches beside branches",
+    )
     start: str | None = Field(default=None, description="SHA-256 of the learner whose weights it began with")
     teachers: tuple[str, ...] = Field(default=(), description="SHA-256 of each model that it learned from")
     input: InputConfig = InputConfig()

@@ -1,7 +1,10 @@
 """`python -m training fuse`: the branches of several runs, in one artifact's model; or some branches of one run.
 
-Branches that were trained apart, with other seeds or recipes, err apart too; one alone costs less. What comes out is a
-run like any other, to be published; how much each branch has to say is fitted on dev.
+Branches that were trained apart, with other seeds or recipes, err apart too; one alone costs less. And a round of
+learning and the one that it began with have, in the mean of their weights, a network that knows what the second learned
+and keeps more of what the first made of other attacks than the second does (M. Wortsman et al., "Robust fine-tuning of
+zero-shot models", 2022, arXiv:2109.01903). What comes out is a run like any other, to be published; how much each
+branch has to say is fitted on dev.
 """
 
 import argparse
@@ -23,43 +26,62 @@ from training.model import branches_of, make_artifact, make_logits
 from training.train import CORPORA_FILE
 
 
-def fuse(runs: Sequence[Path], out: Path, *, without: Sequence[str] = (), name: str | None = None) -> Path:
+def fuse(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    without: Sequence[str] = (),
+    shares: Sequence[float] = (),
+    name: str | None = None,
+) -> Path:
     """Write the run of a fused model, and return the model's path.
 
     Parameters
     ----------
     runs : folders that `train` made, of models that hear the same windows and have the same loss
     without : names of branches to leave out
+    shares : of each run in the mean of their weights, which they have the same branches for; else branches are put
+        beside each other
     name : of the family that it is published as; the first run's otherwise
 
     Raises
     ------
     ValueError
         Runs that do not go together, two branches of one name, one to leave out that no run has, or none that is left;
-        a name that is none; or `out` holds another run.
+        shares that are not one for each run; a name that is none; or `out` holds another run.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
     if name:
         first = validated(Config, first.model_dump(mode="json") | {"name": name}, what="A fused configuration")
+    if shares and (len(shares) != len(runs) or not np.isclose(sum(shares), 1)):
+        raise ValueError(f"Each run has a share, and all add up to 1. Received: {shares} for {len(runs)} runs.")
     branches: dict[str, keras.Model] = {}
-    for run, config in zip(runs, configs, strict=True):
+    for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
         if (config.input, config.fit.loss) != (first.input, first.fit.loss):
             raise ValueError(f"Runs that are fused hear the same windows and have the same loss. Received: {run}.")
+        if shares and config.branches != first.branches:
+            raise ValueError(f"Runs of whose weights a mean is taken have the same branches. Received: {run}.")
         learner = read_learner(run / LEARNER_FILE, config)
         with averaged(learner):
             for each, branch in branches_of(learner, config).items():
-                if each in branches:
+                if each in branches and not shares:
                     raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
-                if each not in without:
-                    branches[each] = fold(branch)
+                if each in without:
+                    continue
+                folded = fold(branch)
+                if shares:
+                    before = branches[each].get_weights() if number else [0.0] * len(folded.weights)
+                    own = (shares[number] * value for value in folded.get_weights())
+                    folded.set_weights([one + other for one, other in zip(before, own, strict=True)])
+                branches[each] = folded
     if unknown := set(without) - {each for config in configs for each in config.branches}:
         raise ValueError(f"A branch that is left out is one of a run. Received: {', '.join(sorted(unknown))}.")
     if not branches:
         raise ValueError(f"A model has a branch. Received: without {', '.join(without)}, which leaves none.")
     described = {each: branch for config in configs for each, branch in config.branches.items() if each in branches}
     parts = tuple(config.model_dump(mode="json") for config in configs)
-    fused = first.model_copy(update={"branches": described, "parts": parts})
+    fused = first.model_copy(update={"branches": described, "parts": parts, "shares": tuple(shares)})
     claim_config(out, fused)
 
     corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
@@ -80,13 +102,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--run", type=Path, action="append", required=True, help="a folder that train made; repeat it")
     parser.add_argument("--without", action="append", default=[], metavar="BRANCH", help="leave a branch out")
+    parser.add_argument(
+        "--share",
+        type=float,
+        action="append",
+        default=[],
+        help="of each --run, in order, in the mean of their weights, instead of their branches beside each other",
+    )
     parser.add_argument("--name", help="family that it is published as (default: the first run's)")
     parser.add_argument("--out", type=Path, required=True, help="the fused run's folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    model = fuse(args.run, args.out, without=args.without, name=args.name)
+    model = fuse(args.run, args.out, without=args.without, shares=args.share, name=args.name)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
 
