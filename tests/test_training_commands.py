@@ -15,7 +15,7 @@ from tests.corpora import make_corpus as made_corpus
 from tests.made_store import CONFIG, make_corpus
 from training import train
 from training.__main__ import COMMANDS, main
-from training.corpus import Utterance, read_partition
+from training.corpus import NOT_SPEECH, Utterance, protocol_path, read_partition
 from training.score import as_telephone, score_corpus
 from training.trials import read_trials
 
@@ -151,7 +151,15 @@ def test_what_does_not_pass_the_gate_is_published_only_with_a_reason(
     assert "published all the same: a test of it" in (folder / "card.md").read_text()
     judged["failures"] = []  # a reason that was not needed
     assert heard == []
-    sounds = made_corpus(tmp_path / "sounds", partitions=("eval",))
+    sounds = made_corpus(tmp_path / "sounds", partitions=("eval",), attacks=(NOT_SPEECH,))
+    audit = ["audit", "--store", str(made / "store"), "--model", family, "--corpus", str(made / "made")]
+    for of_speech in (command, [*audit, "--partition", "dev", "--out", str(tmp_path / "audit")]):
+        assert main([*of_speech, "--sounds", str(sounds)]) == 1
+        said = capsys.readouterr().err
+        assert "A corpus of sounds has clips of the attack not_speech alone. Received: 12 others in" in said
+    protocol = protocol_path(sounds, "eval")
+    lines = [line for line in protocol.read_text().splitlines() if NOT_SPEECH in line]
+    protocol.write_text("\n".join(lines))
     assert main([*command, "--no-gate", "a test of it", "--sounds", str(sounds)]) == 0
     assert heard == [u.id for u in read_partition(sounds, "eval")]
     folder = Store(made / "store").resolve(family)

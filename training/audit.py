@@ -20,7 +20,7 @@ from model_store.detector import Detector, Score, Waveform
 from model_store.store import DEFAULT_ROOT, Store
 from training import audit_plots, plots
 from training.channels import named
-from training.corpus import PARTITIONS, Key, Utterance, read_partition, read_to_judge
+from training.corpus import PARTITIONS, Key, Utterance, read_not_speech, read_to_judge
 from training.kinds import Provenance, kinds, read_provenance
 from training.non_speech import SIGNALS, variants
 from training.options import add_seed
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
     folder = args.corpus.resolve()
     utterances = read_to_judge(folder, args.partition)
     detector = Detector.load(Store(args.store).resolve(args.model))
-    sounds = read_partition(args.sounds, "eval") if args.sounds is not None else ()
+    sounds = read_not_speech(args.sounds) if args.sounds is not None else ()
     see_writable(args.out)
     figures = audit(
         detector, utterances, clips=args.clips, seed=args.seed, provenance=read_provenance(folder), sounds=sounds

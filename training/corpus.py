@@ -147,6 +147,21 @@ def read_to_judge(root: Path, partition: Partition) -> list[Utterance]:
     return utterances
 
 
+def read_not_speech(root: Path) -> list[Utterance]:
+    """The eval partition of a corpus that nobody spoke, as `training/recipes/sounds.py` makes one.
+
+    Raises
+    ------
+    CorpusError
+        As `read_partition`; and if any utterance is of another attack than `NOT_SPEECH`, or of a person.
+    """
+    utterances = read_partition(root, "eval")
+    if spoken := [u.id for u in utterances if u.attack != NOT_SPEECH]:
+        rule = f"A corpus of sounds has clips of the attack {NOT_SPEECH} alone"
+        raise CorpusError(f"{rule}. Received: {len(spoken):,} others in {root}, such as {spoken[0]}.")
+    return utterances
+
+
 def read_utf8(path: Path) -> str:
     """The text of a corpus' file, without the mark that Windows writes before it."""
     try:

@@ -20,7 +20,7 @@ from model_store.store import Store
 from training import gate
 from training.card import GATE, HELD_OUT, HISTORY, by_corpus, card
 from training.config import Config
-from training.corpus import Partition, Utterance, protocol_path, read_partition
+from training.corpus import Partition, Utterance, protocol_path, read_not_speech, read_partition
 from training.draft import PROBE_SEED, PROBE_TOLERANCE, TrainedOn, draft_manifest, learned_attacks, trained_on
 from training.fit import MODEL_FILE, read_history
 from training.onnx_export import export
@@ -78,6 +78,7 @@ def publish(
     if unknown := licences.keys() - {c.name for c in corpora}:
         rule = f"A licence is of one of {', '.join(c.name for c in corpora)}, as CORPUS=TEXT"
         raise ValueError(f"{rule}. Received: one of {', '.join(sorted(unknown))}.")
+    unspoken = read_not_speech(sounds) if sounds else []
     draft = draft_manifest(config, corpora, licences)
     model = run / MODEL_FILE
     detector = Detector.unverified(model, draft)
@@ -112,7 +113,7 @@ def publish(
         clips,
         seed=GATE_SEED,
         evaluated={name: found["eval"]["original"] for name, found in by_corpus(figures) if "eval" in found},
-        sounds=read_partition(sounds, "eval") if sounds else (),
+        sounds=unspoken,
     )
     if judged["failures"] and not (waiver and waiver.strip()):
         raise ValueError("\n".join(["A model passes the gate. Received: one that does not.", *judged["failures"]]))
