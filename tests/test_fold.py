@@ -29,7 +29,7 @@ def test_a_folded_model_gives_the_same_logits_and_normalises_no_convolution(fami
     before, after = (np.asarray(m(seen, training=False)) for m in (model, folded))
     assert np.allclose(before, after, rtol=1e-3, atol=1e-4)
     left, had = (sum(isinstance(layer, keras.layers.BatchNormalization) for layer in m.layers) for m in (folded, model))
-    assert had > 0
+    assert had > 0 or family == "rates"  # which has nothing to normalise
     # Behind a max-feature-map, or the pooling and the dense layers of AASIST, there is no convolution to fold into.
     kept = {"lcnn": had, "aasist": had - 6, "aasist_l": had - 6}
     assert left == kept.get(family, 0)

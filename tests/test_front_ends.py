@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import keras
 import librosa
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from scipy.fft import dct
 
 from training.config import FrontEndConfig
-from training.filters import filterbank
+from training.filters import LINE_BANDS_HZ, filterbank
 from training.front_ends import FRONT_ENDS, FrontEnds
 from training.sinc import sinc_filters
 
@@ -88,6 +90,40 @@ def test_correlation_tells_a_pulse_from_the_same_spectrum_without_its_phases() -
     power, beats = found[..., 0], found[..., 1]
     assert abs(power[:40].mean() - power[-40:].mean()) < 0.2
     assert beats[:40].mean() > beats[-40:].mean() + 0.3
+
+
+def test_frame_lines_are_a_second_transform_of_the_phases_over_time() -> None:
+    rates = 62.5, 86.1328125, 93.75
+    config = FrontEndConfig(kind="frame_lines", rates_hz=rates, floor_decibels=60)
+    spectra = librosa.stft(unit_power(NOISE), n_fft=512, win_length=400, hop_length=160, center=False)
+    phases = spectra / (np.abs(spectra) + np.sqrt(1e-6 * np.sum(librosa.filters.get_window("hann", 400) ** 2)))
+    frames = spectra.shape[-1]
+    window = np.hanning(frames + 2)[1:-1] / np.sqrt(np.sum(np.hanning(frames + 2)[1:-1] ** 2))
+    oracle = np.zeros((3, 3, 4, 1))
+    for row, rate in enumerate(rates):
+        for band, (low, high) in enumerate(pairwise(LINE_BANDS_HZ)):
+            hertz = [k * rate for k in range(1, 200) if low <= k * rate < high]
+            turns = [np.exp(-2j * np.pi * f * 0.01 * np.arange(frames)) * window for f in hertz]
+            power = [np.abs(phases[:, round(f / 31.25)] @ turn) ** 2 for f, turn in zip(hertz, turns, strict=True)]
+            mean = np.maximum(np.mean(np.minimum(power, 30), axis=0), 1)
+            oracle[:, row, band, 0] = 0.5 * np.log(mean) * np.sqrt(len(hertz))
+    found = np.asarray(features(config)(NOISE))
+    assert oracle.max() > 0.3
+    assert np.abs(found - oracle).max() < 2e-3
+
+
+def test_frame_lines_show_the_rate_of_a_faint_comb_and_no_voice() -> None:
+    rng, seconds = np.random.default_rng(0), np.arange(RATE) / RATE
+    config = FrontEndConfig(kind="frame_lines", floor_decibels=63)
+    noise = 0.1 * rng.standard_normal(RATE)
+    comb = sum(0.003 * np.cos(2 * np.pi * k * 93.75 * seconds) for k in range(1, 80))
+    pitch = np.cumsum(120 + 15 * np.sin(2 * np.pi * 3 * seconds)) / RATE
+    voice = sum(0.02 * np.cos(2 * np.pi * k * pitch) for k in range(1, 50))
+    found = np.asarray(features(config)(np.stack([noise + comb, noise + voice, noise]).astype(np.float32)))[..., 0]
+    rate = config.rates_hz.index(93.75)
+    assert found[0, rate].min() > 2 > found[1:, rate].max()
+    assert np.argmax(found[0].sum(axis=1)) in (rate, config.rates_hz.index(46.875))
+    assert found[1].mean() < found[2].mean() + 0.2
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,17 @@ def test_a_fused_run_says_what_both_say(runs: list[Path], tmp_path: Path) -> Non
     assert len(json.loads((tmp_path / "both" / train.CORPORA_FILE).read_text())) == 1
 
 
+def test_weights_may_be_given(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fuse", *(f"--run={run}" for run in runs), "--out", str(tmp_path / "both"), "--weight", "other=2"]
+    assert main(command) == 1
+    assert "Weights are of all branches, main, other. Received: of other." in capsys.readouterr().err
+    assert main([*command, "--weight", "main=0.5"]) == 0
+    fused = keras.saving.load_model(tmp_path / "both" / "model.keras", compile=False)
+    assert fused.get_layer(FUSION).get_weights()[0][:, 0].tolist() == [0.5, 2]
+    config = Config.model_validate_json((tmp_path / "both" / "config.json").read_text())
+    assert config.fusion == {"main": 0.5, "other": 2}
+
+
 def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
     command = ["fuse", *(f"--run={run}" for run in runs), "--without", "main", "--out", str(tmp_path / "one")]
     assert main([*command, "--name", "lite"]) == 0

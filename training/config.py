@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from model_store.manifest import FamilyName, Pooling
@@ -58,6 +59,13 @@ class FrontEndConfig(_Part):
     bands: PositiveInt = 80
     coefficients: PositiveInt = Field(default=20, description="of lfcc")
     lags: tuple[PositiveInt, ...] = Field(default=(1, 2, 3, 4, 6, 8), min_length=1, description="of correlation: bins")
+    rates_hz: tuple[PositiveFloat, ...] = Field(
+        default=(
+            25, 40, 46.875, 50, 62.5, 75, 80, 22_050 / 256, 93.75, 100, 125, 22_050 / 128, 187.5, 200
+        ),
+        min_length=1,
+        description="of frame_lines: at which synthesisers and codecs make frames",
+    )  # fmt: skip
     frame_seconds: PositiveFloat = 0.025
     step_seconds: PositiveFloat = 0.010
     fft_samples: PositiveInt = 512
@@ -177,8 +185,8 @@ class Config(_Part):
 
     name: FamilyName = Field(default="simple_cnn", description="the family in the store that its artifact belongs to")
     branches: dict[str, BranchConfig] = Field(default={"main": BranchConfig()}, min_length=1)
-    fusion: Literal["fitted", "mean"] = Field(
-        default="fitted", description="weights of the branches: fitted on dev, or all alike"
+    fusion: Literal["fitted", "mean"] | dict[str, NonNegativeFloat] = Field(
+        default="fitted", description="weights of the branches: fitted on dev, all alike, or that of each"
     )
     parts: tuple[dict[str, Any], ...] = Field(
         default=(), description="whole configurations of the runs that its branches come from, where there are several"
@@ -202,6 +210,13 @@ class Config(_Part):
                 rule = f"A branch is named {_BRANCH.pattern}, and not {', '.join(_LAYERS)}"
                 raise ValueError(f"{rule}. Received: {name!r}.")
         return branches
+
+    @model_validator(mode="after")
+    def _weighs_its_branches(self) -> Self:
+        if isinstance(self.fusion, dict) and self.fusion.keys() != self.branches.keys():
+            has = ", ".join(self.branches)
+            raise ValueError(f"Weights are of all branches, {has}. Received: of {', '.join(self.fusion) or 'none'}.")
+        return self
 
 
 def load(path: Path | None, overrides: Sequence[str] = ()) -> Config:

@@ -105,6 +105,24 @@ def lcnn(
     return layers.Dropout(dropout)(POOLINGS[pooling](x))
 
 
+def rates(
+    features: keras.KerasTensor, *, filters: Sequence[int] = (24, 24), dense: int = 32, dropout: float = 0.1
+) -> keras.KerasTensor:
+    """For `frame_lines`: each rate by the same layers; then the strongest of each output, and a few of each rate.
+
+    So what is learned of one rate says something of others, which no attack of training has, and a rate of codecs can
+    still mean less than one of vocoders.
+    """
+    x = layers.Reshape((features.shape[1], -1))(features)
+    for width in filters:
+        x = layers.Dense(width, activation="relu")(x)
+    each = layers.Flatten()(layers.Dense(2, activation="relu")(x))
+    x = ops.concatenate([layers.GlobalMaxPooling1D()(x), each], axis=-1)
+    x = layers.Dropout(dropout)(x)
+    x = layers.Dense(dense, activation="relu")(x)
+    return layers.Dropout(dropout)(x)
+
+
 def attentive_pooling(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean and standard deviation over time, each frame weighted by how much it has to say.
 
@@ -139,6 +157,7 @@ FAMILIES: dict[str, Callable[..., keras.KerasTensor]] = {
     "se_resnet": se_resnet,
     "local_resnet": local_resnet,
     "lcnn": lcnn,
+    "rates": rates,
     # Of a waveform, and with a logit of their own in the place of an embedding.
     "aasist": aasist,
     "aasist_l": aasist_small,

@@ -1,5 +1,7 @@
 """The constants of the front ends: filterbanks and the cosine transform, as matrices."""
 
+from typing import NamedTuple
+
 import librosa
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,8 @@ from scipy.fft import dct
 from training.config import FrontEndConfig
 
 Matrix = npt.NDArray[np.float32]
+
+LINE_BANDS_HZ = 250, 2_000, 3_800, 5_800, 7_400
 
 
 def filterbank(config: FrontEndConfig, *, sample_rate: int) -> Matrix:
@@ -54,3 +58,44 @@ def local_mean(bands: int, *, around: int) -> Matrix:
     apart = np.abs(np.subtract.outer(np.arange(bands), np.arange(bands)))
     near = (apart <= around // 2).astype(np.float32)
     return np.ascontiguousarray(near / near.sum(axis=0), dtype=np.float32)
+
+
+class Lines(NamedTuple):
+    """Where the lines of some rates are, when the frames of each bin are transformed over time."""
+
+    cosines: Matrix  # (frames, frequencies): under a Hann window, of unit energy
+    sines: Matrix
+    bins: int  # the first of a spectrum, in which the lines are
+    places: npt.NDArray[np.int32]  # (lines,): of each among bins * frequencies
+    means: Matrix  # (lines, rates * bands): of the lines of a rate in a band
+    counts: npt.NDArray[np.int64]  # (rates * bands,): of those lines, and 1 where there are none
+
+
+def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
+    """The multiples of `rates_hz` in `LINE_BANDS_HZ`.
+
+    A bin's frames turn at the frequency of what is in it, modulo the rate of the frames; lines that are the same modulo
+    that rate share a frequency.
+    """
+    edges = np.array(LINE_BANDS_HZ)
+    multiples = [rate * np.arange(1, edges[-1] // rate + 1) for rate in config.rates_hz]
+    hertz = np.unique(np.concatenate(multiples).round(6))
+    hertz = hertz[(hertz >= edges[0]) & (hertz < edges[-1])]
+    step = round(config.step_seconds * sample_rate) / sample_rate
+    turning, frequency = np.unique((hertz % (1 / step)).round(6), return_inverse=True)
+    window = np.hanning(frames + 2)[1:-1, None]
+    angles = 2 * np.pi * step * np.outer(np.arange(frames), turning)
+    scale = 1 / np.sqrt(np.sum(np.square(window)))
+    bin_of = np.rint(hertz * config.fft_samples / sample_rate).astype(int)
+    band = np.searchsorted(edges, hertz, side="right") - 1
+    of_rate = np.stack([np.isin(hertz, of.round(6)) for of in multiples], axis=1)
+    member = (of_rate[:, :, None] & (band[:, None, None] == np.arange(edges.size - 1))).reshape(hertz.size, -1)
+    counts = np.maximum(member.sum(axis=0), 1)
+    return Lines(
+        cosines=np.asarray(scale * window * np.cos(angles), np.float32),
+        sines=np.asarray(scale * window * np.sin(angles), np.float32),
+        bins=int(bin_of.max()) + 1,
+        places=np.asarray(bin_of * turning.size + frequency, np.int32),
+        means=np.asarray(member / counts, np.float32),
+        counts=counts,
+    )

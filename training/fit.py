@@ -108,7 +108,7 @@ def fit(
         logits = clip_logits(make_logits(config, branches), dev, config)
         learned = {r.utterance.attack for r in train if r.utterance.attack}
         utterances = [r.utterance for r in dev]
-        weights = weigh(logits, utterances, training_attacks=learned, alike=config.fusion == "mean")
+        weights = weigh(config, logits, utterances, training_attacks=learned)
         _replace(run / MODEL_FILE, make_artifact(config, branches, weights=weights).save)
     return run / MODEL_FILE
 

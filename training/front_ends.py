@@ -19,6 +19,7 @@ Spectrum = tuple[keras.KerasTensor, keras.KerasTensor]  # real and imaginary par
 
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
 _SHARE_SPREAD = 4.0  # of a share between 0 and 1, before the other
+_STRONGEST_LINE = 30.0  # of power, where noise has 1: a hum is one line, and not to be heard as a comb
 _LEAST_SQUARE = 1e-12  # under a root, whose slope at 0 has no end
 
 
@@ -175,6 +176,41 @@ def correlation(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     return ops.concatenate([front_ends.centred(channel, config) for channel in channels], axis=-1)
 
 
+def frame_lines(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """How much stands on the multiples of each rate at which synthesisers make frames, in each of four bands.
+
+    A vocoder that makes frames of 256 samples at 22,050 Hz repeats what its layers add to every frame 86.13 times a
+    second: a comb of lines, faint, as sharp as the clip is long, and always at the same place, which neither a voice
+    nor a room nor a telephone puts there (J. Pons et al., "Upsampling artifacts in neural audio synthesis", 2020,
+    arXiv:2010.14356; D. Afchar et al., "A Fourier explanation of AI-music artifacts", 2025, arXiv:2506.19108).
+
+    Of each point of the spectrum only its phase is kept, so that pauses and high bands, where lines stand out, say as
+    much as vowels. Over time, each bin's phases are transformed once more: what keeps turning at one frequency for the
+    whole window has a power well above 1 there, where noise has 1 on average. A feature is the logarithm of the mean
+    power of the lines in a band, in units of what noise spreads by, and no less than 0.
+
+    Returns
+    -------
+    (batch, rates, bands, 1)
+    """
+    spectrum = front_ends.spectrum(config)
+    lines = filters.lines(config, frames=spectrum[0].shape[1], sample_rate=front_ends.sample_rate)
+    magnitude = ops.sqrt(ops.square(spectrum[0]) + ops.square(spectrum[1]))
+    magnitude = magnitude + (config.floor * front_ends.window_power(config)) ** 0.5
+    turn = front_ends.frozen_product(np.concatenate([lines.cosines, lines.sines], axis=1), "turn")
+    of_real, of_imaginary = (
+        turn(ops.transpose((part / magnitude)[:, :, : lines.bins], (0, 2, 1))) for part in spectrum
+    )
+    count = lines.cosines.shape[1]
+    in_phase = of_real[..., :count] + of_imaginary[..., count:]
+    apart = of_imaginary[..., :count] - of_real[..., count:]
+    power = ops.minimum(ops.square(in_phase) + ops.square(apart), _STRONGEST_LINE)
+    power = ops.take(ops.reshape(power, (-1, lines.bins * count)), lines.places, axis=1)
+    mean = front_ends.frozen_product(lines.means, "lines")(power)
+    features = ops.log(ops.maximum(mean, 1.0)) * (_SPREAD * np.sqrt(lines.counts)).astype(np.float32)
+    return ops.reshape(features, (-1, len(config.rates_hz), len(filters.LINE_BANDS_HZ) - 1, 1))
+
+
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
     """Linear-frequency cepstral coefficients, with deltas and double deltas as further channels.
 
@@ -214,6 +250,7 @@ FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] 
     "log_linear": log_linear,
     "log_spectrum": log_spectrum,
     "correlation": correlation,
+    "frame_lines": frame_lines,
     "lfcc": lfcc,
     "sinc": sinc,
     "waveform": waveform,

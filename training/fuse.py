@@ -9,7 +9,7 @@ branch has to say is fitted on dev.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def fuse(
     *,
     without: Sequence[str] = (),
     shares: Sequence[float] = (),
+    weights: Mapping[str, float] | None = None,
     name: str | None = None,
 ) -> Path:
     """Write the run of a fused model, and return the model's path.
@@ -42,18 +43,18 @@ def fuse(
     without : names of branches to leave out
     shares : of each run in the mean of their weights, which they have the same branches for; else branches are put
         beside each other
+    weights : of each branch; as the first run has them, or fitted, otherwise
     name : of the family that it is published as; the first run's otherwise
 
     Raises
     ------
     ValueError
         Runs that do not go together, two branches of one name, one to leave out that no run has, or none that is left;
-        shares that are not one for each run; a name that is none; or `out` holds another run.
+        shares that are not one for each run; weights that are not of all branches; a name that is none; or `out` holds
+        another run.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
-    if name:
-        first = validated(Config, first.model_dump(mode="json") | {"name": name}, what="A fused configuration")
     if shares and (len(shares) != len(runs) or not np.isclose(sum(shares), 1)):
         raise ValueError(f"Each run has a share, and all add up to 1. Received: {shares} for {len(runs)} runs.")
     branches: dict[str, keras.Model] = {}
@@ -80,8 +81,11 @@ def fuse(
     if not branches:
         raise ValueError(f"A model has a branch. Received: without {', '.join(without)}, which leaves none.")
     described = {each: branch for config in configs for each, branch in config.branches.items() if each in branches}
-    parts = tuple(config.model_dump(mode="json") for config in configs)
-    fused = first.model_copy(update={"branches": described, "parts": parts, "shares": tuple(shares)})
+    fits = isinstance(first.fusion, str) or first.fusion.keys() == described.keys()
+    fusion = weights or (first.fusion if fits else "fitted")
+    parts = [config.model_dump(mode="json") for config in configs]
+    changes = {"name": name or first.name, "branches": described, "fusion": fusion, "parts": parts, "shares": shares}
+    fused = validated(Config, first.model_dump() | changes, what="A fused configuration")
     claim_config(out, fused)
 
     corpora = list({c["path"]: c for run in runs for c in json.loads((run / CORPORA_FILE).read_text())}.values())
@@ -90,11 +94,11 @@ def fuse(
     dev = dataset.load(roots, "dev", sample_rate=fused.input.sample_rate)
     logits = clip_logits(make_logits(fused, branches), dev, fused)
     utterances = [r.utterance for r in dev]
-    weights = weigh(logits, utterances, training_attacks=_learned(corpora), alike=fused.fusion == "mean")
+    weighed = weigh(fused, logits, utterances, training_attacks=_learned(corpora))
     (out / CORPORA_FILE).write_text(json.dumps(corpora, indent=1))
     (out / "history.json").write_text(json.dumps(read_history(runs[0]), indent=1))
-    make_artifact(fused, branches, weights=weights).save(out / MODEL_FILE)
-    print(", ".join(f"{each} weighs {weight:.2f}" for each, weight in zip(branches, np.array(weights), strict=True)))
+    make_artifact(fused, branches, weights=weighed).save(out / MODEL_FILE)
+    print(", ".join(f"{each} weighs {weight:.2f}" for each, weight in zip(branches, weighed, strict=True)))
     return out / MODEL_FILE
 
 
@@ -109,15 +113,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="of each --run, in order, in the mean of their weights, instead of their branches beside each other",
     )
+    parser.add_argument(
+        "--weight",
+        type=_weight,
+        action="append",
+        default=[],
+        metavar="BRANCH=WEIGHT",
+        help="of a branch's logit in the sum; of each branch, or of none (default: as the first run has it, or fitted)",
+    )
     parser.add_argument("--name", help="family that it is published as (default: the first run's)")
     parser.add_argument("--out", type=Path, required=True, help="the fused run's folder")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    model = fuse(args.run, args.out, without=args.without, shares=args.share, name=args.name)
+    model = fuse(args.run, args.out, without=args.without, shares=args.share, weights=dict(args.weight), name=args.name)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    return name, float(weight)
 
 
 def _learned(corpora: Sequence[dict[str, Any]]) -> set[str]:

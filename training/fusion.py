@@ -6,17 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from training.config import Config
 from training.corpus import Utterance
 
 _PRIOR = 1.0  # how strongly the branches' weights are held together: a dev set is small, its attacks are few
 
 
 def weigh(
-    logits: npt.NDArray[np.float64], utterances: Sequence[Utterance], *, training_attacks: set[str], alike: bool = False
+    config: Config, logits: npt.NDArray[np.float64], utterances: Sequence[Utterance], *, training_attacks: set[str]
 ) -> list[float]:
-    """Weights of a sum of logits, by logistic regression on attacks that training has not seen, where there are any.
+    """Weights of a sum of logits: those that `config.fusion` gives, those of a mean, or fitted.
 
-    Or of their mean, if they are to weigh `alike`.
+    Fitted by logistic regression on attacks that training has not seen, where there are any.
 
     Every attack weighs the same, and so do both classes. No weight is negative: a branch that is right less often than
     the others is heard less, never contradicted. The weights are drawn to each other (ridge), so that of two branches
@@ -30,8 +31,10 @@ def weigh(
     -------
     A weight for each branch.
     """
+    if isinstance(config.fusion, dict):
+        return [config.fusion[name] for name in config.branches]
     branches = logits.shape[1]
-    if alike:
+    if config.fusion == "mean":
         return [1 / branches] * branches
     attacks = np.array([u.attack or "" for u in utterances])
     new = np.array([attack not in training_attacks for attack in attacks])  # bonafide has none
