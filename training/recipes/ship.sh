@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
 # SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages, both corpora. NAME: duo, which is the default,
-# or lite, one of its two branches. Two hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
+# or lite, one of its branches. Two hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
 # interrupted.
 set -euo pipefail
 if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
@@ -30,7 +30,9 @@ learn() { # which third is held out of it, or all
     bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
         --corpus "$from/neural_copies" --corpus "$sounds/sounds" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
 }
-lite() { bonafide fuse --run "$out/runs/$1/duo" --without linear --name lite --out "$out/runs/$1/lite"; }
+lite() {
+    bonafide fuse --run "$out/runs/$1/duo" --without linear --without lines --name lite --out "$out/runs/$1/lite"
+}
 
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
 learn 1 & held_out=$!
