@@ -17,6 +17,7 @@ from training import json_tables
 from training.__main__ import main
 from training.breakdown import OTHERS, by_kind, generators, kinds, shares
 from training.channel_scores import ClipFacts, Heard, hear
+from training.config import FrontEndConfig
 from training.corpus import corpus_name, protocol_path, protocol_sha256, read_partition
 from training.kinds import read_provenance
 from training.model_facts import branches, data, heard_in_training, learned_attacks, role
@@ -190,6 +191,20 @@ def test_branches_are_told_with_their_size_and_of_old_configurations_too(store: 
     (old,) = branches(before, {"family": "resnet50", "front_end": {"scale": "linear", "bands": 80}})
     assert (old["family"], old["view"]) == ("resnet50", "linear, 80 bands")
     assert (old["parameters"], old["weight"]) == (3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "view"),
+    [
+        (FrontEndConfig(kind="waveform"), "the waveform"),
+        (FrontEndConfig(kind="lfcc", coefficients=19), "lfcc, 19 coefficients"),
+        (FrontEndConfig(kind="frame_lines", rates_hz=(50, 80)), "frame_lines, 2 rates"),
+    ],
+)
+def test_a_branch_is_told_by_what_it_sees(front_end: FrontEndConfig, view: str) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    told = {"branches": {"main": {"family": "any", "front_end": front_end.model_dump()}}}
+    assert [branch["view"] for branch in branches(model, told)] == [view]
 
 
 def test_figures_of_any_shape_become_tables() -> None:

@@ -63,8 +63,13 @@ def branches(model: keras.Model, training: Mapping[str, Any]) -> list[dict[str, 
     for (name, branch), weight in zip(configured.items(), weights, strict=True):
         view = branch.get("front_end", {})
         kind = view.get("kind", view.get("scale", "an unknown view"))
-        size = f"{view['coefficients']} coefficients" if kind == "lfcc" else f"{view.get('bands', 'unknown')} bands"
-        seen = "the waveform" if kind == "waveform" else f"{kind}, {size}"
+        seen = f"{kind}, {view.get('bands', 'unknown')} bands"
+        if kind == "waveform":
+            seen = "the waveform"
+        elif kind == "lfcc":
+            seen = f"{kind}, {view['coefficients']} coefficients"
+        elif kind == "frame_lines":
+            seen = f"{kind}, {len(view['rates_hz'])} rates"
         found.append(
             {
                 "name": name,
