@@ -52,6 +52,9 @@ def test_weights_may_be_given(runs: list[Path], tmp_path: Path, capsys: pytest.C
     command = ["fuse", *(f"--run={run}" for run in runs), "--out", str(tmp_path / "both"), "--weight", "other=2"]
     assert main(command) == 1
     assert "Weights are of all branches, main, other. Received: of other." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--weight", "main"])
+    assert "A weight reads BRANCH=WEIGHT. Received: 'main'." in capsys.readouterr().err
     assert main([*command, "--weight", "main=0.5"]) == 0
     fused = keras.saving.load_model(tmp_path / "both" / "model.keras", compile=False)
     assert fused.get_layer(FUSION).get_weights()[0][:, 0].tolist() == [0.5, 2]

@@ -134,7 +134,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _weight(text: str) -> tuple[str, float]:
     name, _, weight = text.partition("=")
-    return name, float(weight)
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"A weight reads BRANCH=WEIGHT. Received: {text!r}.") from None
 
 
 def _learned(corpora: Sequence[dict[str, Any]]) -> set[str]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
 # SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages, both corpora. NAME: duo, which is the default,
-# or lite, one of its branches. Two hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
+# or lite, one of its branches. Some two and a half hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
 # interrupted.
 set -euo pipefail
 if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
