@@ -82,6 +82,14 @@ def test_hum_below_60_hz_is_kept_and_nothing_else() -> None:
     assert copies.keep_low(tone, np.zeros(RATE, np.float32), sample_rate=RATE) == pytest.approx(tone, abs=1e-5)
 
 
+def test_there_is_no_dip_where_hum_and_copy_meet() -> None:
+    made, original = np.random.default_rng(0).standard_normal((2, 60 * RATE)).astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(copies.keep_low(made, original, sample_rate=RATE))))
+    hertz = np.fft.rfftfreq(made.size, 1 / RATE)
+    around = [power[(hertz >= low) & (hertz < low + 10)].mean() for low in (30, 55, 80)]
+    assert 10 * np.log10(around[1] / np.mean([around[0], around[2]])) == pytest.approx(0, abs=0.8)
+
+
 def test_a_missing_floor_of_noise_is_filled_to_the_originals() -> None:
     rng = np.random.default_rng(0)
     loud = np.repeat([0.0, 1.0, 0.0, 1.0], RATE // 2)

@@ -110,7 +110,11 @@ def keep_low(made: Waveform, original: Waveform, *, sample_rate: int) -> Wavefor
     """Below 60 Hz the original: its hum, its rumble and its offset, which no vocoder carries."""
     hertz = np.fft.rfftfreq(made.size, 1 / sample_rate)
     share = np.clip((hertz - _LOW_HZ[0]) / (_LOW_HZ[1] - _LOW_HZ[0]), 0, 1)
-    spectrum = share * np.fft.rfft(made) + (1 - share) * np.fft.rfft(original)
+    high, low = np.fft.rfft(made), np.fft.rfft(original)
+    mixed = share * high + (1 - share) * low
+    # Where they meet they need not be in phase: without this there would be a dip of 3 dB, which only copies have.
+    power = share * np.square(np.abs(high)) + (1 - share) * np.square(np.abs(low))
+    spectrum = mixed * np.sqrt(power) / np.maximum(np.abs(mixed), _FLOOR)
     return np.asarray(np.fft.irfft(spectrum, made.size), np.float32)
 
 
