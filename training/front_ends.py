@@ -180,9 +180,10 @@ def frame_lines(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     """How much stands on the multiples of each rate at which synthesisers make frames, in each of four bands.
 
     A vocoder that makes frames of 256 samples at 22,050 Hz repeats what its layers add to every frame 86.13 times a
-    second: a comb of lines, faint, as sharp as the clip is long, and always at the same place, which neither a voice
-    nor a room nor a telephone puts there (J. Pons et al., "Upsampling artifacts in neural audio synthesis", 2020,
-    arXiv:2010.14356; D. Afchar et al., "A Fourier explanation of AI-music artifacts", 2025, arXiv:2506.19108).
+    second: a comb of lines, faint, as sharp as the clip is long, and always at the same place, where neither a voice
+    nor a room puts any; mains hum does, at 50 and 100 Hz (J. Pons et al., "Upsampling artifacts in neural audio
+    synthesis", 2020, arXiv:2010.14356; D. Afchar et al., "A Fourier explanation of AI-music artifacts", 2025,
+    arXiv:2506.19108).
 
     Of each point of the spectrum only its phase is kept, so that pauses and high bands, where lines stand out, say as
     much as vowels. Over time, each bin's phases are transformed once more: what keeps turning at one frequency for the
