@@ -190,6 +190,7 @@ class Engine:
 
     def _call(self, slices: list[_Slice]) -> None:
         begun = time.perf_counter()
+        jobs, failure = list[_Job](), None
         try:
             parts = [some for part in slices for some in part.windows()]
             windows = np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -202,14 +203,13 @@ class Engine:
                 end = first + part.end - part.first
                 part.job.logits[part.first : part.end] = logits[first:end]
                 first = end
-            whole = self._count(slices, seconds)
-            for job in whole:
-                settle(job.loop, job.future)
+            jobs = self._count(slices, seconds)
         except Exception as error:
-            for job in {part.job for part in slices}:
+            jobs, failure = [*{part.job for part in slices}], error
+            for job in jobs:
                 job.failed = True
-                settle(job.loop, job.future, error=error)
         finally:
+            # Before anybody is told: who has an answer may send the next clip, and finds the place free.
             for part in slices:
                 if part.job.place is not None:
                     part.job.place.end()
@@ -217,6 +217,8 @@ class Engine:
                 with self._changed:
                     self._shadowing = False
                     self._changed.notify()
+        for job in jobs:
+            settle(job.loop, job.future, error=failure)
 
     def _count(self, slices: list[_Slice], seconds: float) -> list[_Job]:
         """Count a call's windows as done; the jobs that are whole now."""

@@ -30,16 +30,16 @@ class _Task(Generic[T]):
         self.future: asyncio.Future[T] = self.loop.create_future()
 
     def run(self) -> None:
-        """Call it, and tell whoever still waits."""
+        """Call it, let its place go, and tell whoever still waits: who is told finds the place free."""
+        value, failure = None, None
         try:
             value = self.function()
         except Exception as error:
-            settle(self.loop, self.future, error=error)
-        else:
-            settle(self.loop, self.future, value=value)
+            failure = error
         finally:
             if self.place is not None:
                 self.place.end()
+        settle(self.loop, self.future, value=value, error=failure)
 
 
 def _at_once(function: Callable[[], T], place: Place | None) -> T:

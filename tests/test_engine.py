@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
@@ -97,6 +98,25 @@ def test_clips_that_wait_share_a_call() -> None:
             detector.go_on.set()
             assert [scored.scores for scored in await asyncio.gather(*tasks)] == [[[0]], [[2]], [[4, 6]], [[8]]]
             assert detector.calls == [[0], [1, 2, 3, 4]]
+
+    within_time(scenario())
+
+
+@pytest.mark.parametrize("window", [1, 13], ids=["a score", "a fault"])
+def test_a_place_is_free_before_anybody_is_told(window: int) -> None:
+    left = []
+
+    def end() -> None:
+        time.sleep(0.1)
+        left.append(True)
+
+    async def scenario() -> None:
+        async with running() as engine:
+            detector, place = Notes(), SimpleNamespace(begin=lambda: None, end=end)
+            detector.go_on.set()
+            with suppress(ArithmeticError):
+                await ask(engine, detector, [window], place=place)
+            assert left
 
     within_time(scenario())
 

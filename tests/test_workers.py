@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Event, get_ident
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -36,6 +37,24 @@ def begin(
 
 def within_time(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 20))
+
+
+@pytest.mark.parametrize("value", [1, 0], ids=["a value", "an error"])
+def test_a_place_is_free_before_anybody_is_told(value: int) -> None:
+    left = []
+
+    def end() -> None:
+        time.sleep(0.1)
+        left.append(True)
+
+    async def scenario() -> None:
+        async with running() as workers:
+            place: Any = SimpleNamespace(begin=lambda: None, end=end)
+            with suppress(ZeroDivisionError):
+                await begin(workers, lambda: 1 / value, place=place)
+            assert left
+
+    within_time(scenario())
 
 
 class Held:
