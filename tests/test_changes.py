@@ -56,6 +56,29 @@ def test_noise_is_white_to_brown() -> None:
     assert -0.2 < max(slopes) < 0.1
 
 
+def test_hum_is_lines_of_the_mains() -> None:
+    rates, ratios, edges = set(), [], []
+    for seed in range(60):
+        added = (changes.hum(NOISE, rng(seed), sample_rate=RATE) - NOISE).astype(np.float64)
+        ratios.append(10 * np.log10(np.mean(NOISE**2) / np.mean(added**2)))
+        power = np.abs(np.fft.rfft(added * np.hanning(added.size), 8 * added.size)) ** 2
+        hertz = np.arange(power.size) / 16
+        rate = next(
+            mains
+            for mains in (50, 60, 100, 120)
+            if power[16 * (mains - 1) : 16 * (mains + 1)].max() > 1e-4 * power.max()
+        )
+        away = np.abs(hertz % rate - rate / 2) < rate / 2 - 2 - 2e-3 * hertz
+        assert power[(hertz < 1_000) & away].max() < 1e-3 * power.max()
+        rates.add(rate)
+        edges.append(hertz[power > 1e-6 * power.max()].max())
+    assert {50, 60, 100, 120} == rates
+    assert 20 <= min(ratios) < 23
+    assert 52 < max(ratios) <= 55.1
+    assert min(edges) < 500
+    assert max(edges) > 5_000
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_filter_is_linear_smooth_and_within_its_bounds(seed: int) -> None:
     impulse = np.zeros(RATE, np.float32)

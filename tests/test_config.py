@@ -48,6 +48,12 @@ def test_an_override_reads_key_equals_value() -> None:
         config.load(None, ["fit.epochs"])
 
 
+def test_bounds_are_a_lower_and_a_higher_one() -> None:
+    assert config.load(None, ["branches.main.bounds=[-3, 0.5]"]).branches["main"].bounds == (-3, 0.5)
+    with pytest.raises(ValueError, match=r"Bounds are a lower and a higher one. Received: \(2.0, 2.0\)"):
+        config.load(None, ["branches.main.bounds=[2, 2]"])
+
+
 def test_a_configuration_survives_the_manifest() -> None:
     chosen = config.load(None, ["fit.epochs=3"])
     assert config.Config.model_validate(chosen.model_dump(mode="json")) == chosen

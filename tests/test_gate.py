@@ -45,6 +45,12 @@ def _last_bit(waveform: Waveform) -> float:
     return 9.0 * float(np.sign(odd - 0.5))
 
 
+def _mains(waveform: Waveform) -> float:
+    power = np.square(np.abs(np.fft.rfft(waveform)))
+    hertz = np.fft.rfftfreq(waveform.size, 1 / 16_000)
+    return -20.0 if power[(hertz > 45) & (hertz < 65)].sum() > 3e-4 * power.sum() else 0.0
+
+
 def _silence_is_golden(waveform: Waveform) -> float:
     return 0.0 if waveform.any() else 20.0
 
@@ -57,6 +63,7 @@ FAULTS: dict[str, Callable[[Waveform], float]] = {
     "sample rate": _top_of_the_band,
     "shift": _even_samples,
     "dither": _last_bit,
+    "hum": _mains,
     "not speech": _silence_is_golden,
 }
 

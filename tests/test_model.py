@@ -139,6 +139,20 @@ def test_an_artifact_is_the_weighted_sum_of_its_branches() -> None:
     assert np.allclose(fused, both @ [0.25, 2.0], atol=1e-5)
 
 
+def test_a_bounded_branch_says_no_more_than_its_bounds() -> None:
+    free = Config(branches=TWO, input=INPUT)
+    branches = make_branches(free)
+    said = np.asarray(make_logits(free, branches)(NOISE))
+    low, high = np.quantile(said[:, 0], [0.4, 0.6])
+    bounded = Config(branches=TWO | {"mel": TWO["mel"].model_copy(update={"bounds": (low, high)})}, input=INPUT)
+    cut = np.asarray(make_logits(bounded, branches)(NOISE))
+    assert np.allclose(cut[:, 0], np.clip(said[:, 0], low, high), atol=1e-6)
+    assert not np.allclose(cut[:, 0], said[:, 0], atol=1e-6)
+    assert np.allclose(cut[:, 1], said[:, 1])
+    learned = [np.asarray(make_learner(config, branches)(NOISE)) for config in (free, bounded)]
+    assert np.array_equal(*learned)  # it learns as if it had none
+
+
 def test_a_learner_teaches_the_branches_of_the_artifact() -> None:
     config = Config(branches=TWO, input=INPUT)
     branches = make_branches(config)

@@ -53,6 +53,16 @@ def test_silence_leaves_the_speech_where_it_was(speech: np.ndarray) -> None:
     assert decibels(after("floor_after", speech)[-half:]) == pytest.approx(-75, abs=0.5)
 
 
+def test_hum_stands_on_its_multiples(speech: np.ndarray) -> None:
+    for name, hertz, ratio, last in (("hum_60", 60, 30, 960), ("buzz_100", 100, 40, 7_000)):
+        added = (after(name, speech) - speech)[: RATE // 2]
+        assert decibels(added) == pytest.approx(decibels(speech) - ratio, abs=1)
+        power = np.abs(np.fft.rfft(added * np.hanning(added.size))) ** 2
+        strong = np.flatnonzero(power > 0.1 * power[last // 2]) * 2
+        assert np.abs((strong + hertz / 2) % hertz - hertz / 2).max() <= 4
+        assert strong.max() == pytest.approx(last, abs=4)
+
+
 def test_what_is_inaudible(speech: np.ndarray) -> None:
     assert np.array_equal(after("polarity", speech), -speech)
     assert np.allclose(after("offset", speech) - speech, 0.01)

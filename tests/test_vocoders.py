@@ -7,7 +7,7 @@ from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from tests.corpora import made_speech
-from training.vocoders import codecs, conversion, source_filter, spectra, units, world
+from training.vocoders import codecs, combs, conversion, source_filter, spectra, units, world
 from training.vocoders.methods import METHODS
 
 RATE = 16_000
@@ -159,6 +159,30 @@ def test_a_codec_of_sinusoids_keeps_the_pitch() -> None:
     both = (heard > 0) & (spoken > 0)
     assert both.sum() > 0.9 * (spoken > 0).sum()
     assert np.median(np.abs(np.log(heard[both] / spoken[both]))) < 0.01
+
+
+def test_a_comb_stands_at_the_rate_of_frames_and_follows_the_level() -> None:
+    rng = np.random.default_rng(0)
+    noise = (0.1 * rng.standard_normal(4 * RATE)).astype(np.float32)
+    noise[2 * RATE :] *= 0.01
+    ratios, follows, rates = [], [], set()
+    for seed in range(40):
+        added = combs.combed(noise, sample_rate=RATE, rng=np.random.default_rng(seed)) - noise
+        ratios.append(10 * np.log10(np.mean(noise**2) / np.mean(added**2)))
+        power = np.abs(np.fft.rfft(added[: 2 * RATE] * np.hanning(2 * RATE))) ** 2
+        shares = {}
+        for samples, rate in combs.FRAMES:
+            lines = np.rint(np.arange(1, int(7_900 * samples / rate)) * rate / samples * 2).astype(int)
+            shares[rate / samples] = (
+                sum(power[lines + beside].sum() for beside in (-1, 0, 1)) / power.sum() / len(lines)
+            )
+        rates.add(max(shares, key=shares.__getitem__))
+        follows.append(np.std(added[2 * RATE + 1_600 :]) / np.std(added[: 2 * RATE - 1_600]))
+    assert 8 < min(ratios) < 20
+    assert 35 < max(ratios) < 60
+    assert len(rates) > 6
+    assert min(follows) < 0.05
+    assert max(follows) > 0.8
 
 
 def test_units_come_from_elsewhere_in_the_clip() -> None:

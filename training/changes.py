@@ -13,6 +13,8 @@ from training.bands import resample
 
 Waveform = npt.NDArray[np.float32]
 
+_PERIOD = 1 << 13  # points of a hum's period
+
 
 def speed(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:
     """Played up to 10 % slower or faster, the pitch with it; begun again where it ends early, as a short clip is."""
@@ -48,6 +50,28 @@ def add_noise(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     ratio = 10 ** (-rng.uniform(10, 40) / 20)
     gain = ratio * np.sqrt(np.mean(waveform**2) / (np.mean(noise**2) + 1e-20))
     return np.add(waveform, np.float32(gain) * noise, dtype=np.float32)
+
+
+def hum(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:
+    """The mains: multiples of 50 or 60 Hz up to some edge, or the buzz of what rectifies or dims them, at twice that.
+
+    Lines fall with frequency or do not, and are 20 to 55 dB below the speech. Mains keep their frequency to 0.003 to
+    0.1 % (standard deviations, drawn).
+    """
+    mains, buzzes = int(rng.choice([50, 60])), bool(rng.random() < 0.5)
+    edge = rng.uniform(1_000, sample_rate / 2) if buzzes else 10 ** rng.uniform(2.5, np.log10(sample_rate / 2))
+    rate = mains * (2 if buzzes else 1) * (1 + 10 ** rng.uniform(-4.5, -3) * float(rng.standard_normal()))
+    lines = rate * np.arange(1, max(int(edge / rate), 1) + 1)
+    decibels = -20 * rng.uniform(0, 1.5) * np.log10(lines / rate) + 5 * rng.standard_normal(lines.size)
+    period = np.zeros(_PERIOD // 2 + 1, np.complex64)
+    period[1 : lines.size + 1] = np.exp(2j * np.pi * rng.random(lines.size)) * 10 ** (decibels / 20)
+    phases = rate / sample_rate * np.arange(waveform.size)
+    added = np.asarray(
+        np.interp(phases * _PERIOD, np.arange(_PERIOD), np.fft.irfft(period), period=_PERIOD), np.float32
+    )
+    ratio = 10 ** (-rng.uniform(20, 55) / 20)
+    gain = ratio * np.sqrt(np.mean(waveform**2) / (np.mean(added**2) + 1e-20))
+    return np.asarray(waveform + np.float32(gain) * added, np.float32)
 
 
 def level(waveform: Waveform, rng: np.random.Generator) -> Waveform:

@@ -61,11 +61,17 @@ class FrontEndConfig(_Part):
     lags: tuple[PositiveInt, ...] = Field(default=(1, 2, 3, 4, 6, 8), min_length=1, description="of correlation: bins")
     rates_hz: tuple[PositiveFloat, ...] = Field(
         default=(
-            25, 40, 46.875, 50, 62.5, 75, 80, 22_050 / 256, 93.75, 100, 125, 22_050 / 128, 187.5, 200
+            25, 40, 46.875, 50, 60, 62.5, 75, 80, 22_050 / 256, 93.75, 100, 120, 125, 22_050 / 128, 187.5, 200,
+            22_050 / 32, 750,
         ),
         min_length=1,
-        description="of frame_lines: at which synthesisers and codecs make frames",
+        description="of frame_lines: at which synthesisers and codecs make frames, or parts of one, and the mains hum",
     )  # fmt: skip
+    clocks_ppm: tuple[float, ...] = Field(
+        default=(0, -300, -200, -100, 100, 200, 300),
+        min_length=1,
+        description="of frame_lines: how far a clock may be off by which it was played and recorded, in millionths",
+    )
     frame_seconds: PositiveFloat = 0.025
     step_seconds: PositiveFloat = 0.010
     fft_samples: PositiveInt = 512
@@ -103,6 +109,18 @@ class BranchConfig(_Part):
     family: str = Field(default="simple_cnn", description="one of training/families.py")
     options: dict[str, Any] = Field(default={}, description="keyword arguments of the family")
     front_end: FrontEndConfig = FrontEndConfig()
+    bounds: tuple[float, float] | None = Field(
+        default=None,
+        description="of its logit, once it has learned: what a branch does not hear need not be evidence, and no few "
+        "hundred clips support a certainty",
+    )
+
+    @field_validator("bounds")
+    @classmethod
+    def _have_room_between(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds and bounds[0] >= bounds[1]:
+            raise ValueError(f"Bounds are a lower and a higher one. Received: {bounds}.")
+        return bounds
 
 
 class AugmentConfig(_Part):
@@ -112,6 +130,7 @@ class AugmentConfig(_Part):
     reverb: Probability = Field(default=0.0, description="a small room: 0.1 to 0.5 s of reverberation, 0 to 20 dB down")
     filter: Probability = Field(default=0.0, description="a smooth random frequency response, ±12 dB at most")
     noise: Probability = Field(default=0.0, description="coloured noise at 10 to 40 dB SNR")
+    hum: Probability = Field(default=0.0, description="lines of the mains, 20 to 55 dB below the speech")
     rawboost: Probability = Field(default=0.0, description="RawBoost's noise, of the kind below")
     rawboost_kind: Kind = Field(default="1+2", description="kinds of training/rawboost.py: + in series, | in parallel")
     level: Probability = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")

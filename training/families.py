@@ -106,7 +106,7 @@ def lcnn(
 
 
 def rates(
-    features: keras.KerasTensor, *, filters: Sequence[int] = (24, 24), dense: int = 32, dropout: float = 0.1
+    features: keras.KerasTensor, *, filters: Sequence[int] = (48, 48), dense: int = 64, dropout: float = 0.1
 ) -> keras.KerasTensor:
     """For `frame_lines`: each rate by the same layers; then the strongest of each output, and a few of each rate.
 
@@ -116,7 +116,7 @@ def rates(
     x = layers.Reshape((features.shape[1], -1))(features)
     for width in filters:
         x = layers.Dense(width, activation="relu")(x)
-    each = layers.Flatten()(layers.Dense(2, activation="relu")(x))
+    each = layers.Flatten()(layers.Dense(4, activation="relu")(x))
     x = ops.concatenate([layers.GlobalMaxPooling1D()(x), each], axis=-1)
     x = layers.Dropout(dropout)(x)
     x = layers.Dense(dense, activation="relu")(x)

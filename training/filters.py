@@ -63,39 +63,47 @@ def local_mean(bands: int, *, around: int) -> Matrix:
 class Lines(NamedTuple):
     """Where the lines of some rates are, when the frames of each bin are transformed over time."""
 
-    cosines: Matrix  # (frames, frequencies): under a Hann window, of unit energy
+    first: int  # of the spectrum's bins that lines are in
+    centres: npt.NDArray[np.complex64]  # (bins, frames): turns the middle of each of these bins to 0 Hz
+    cosines: Matrix  # (frames, frequencies): under a Hann window, of unit energy; of frequencies from 0 up
     sines: Matrix
-    bins: int  # the first of a spectrum, in which the lines are
-    places: npt.NDArray[np.int32]  # (lines,): of each among bins * frequencies
+    places: npt.NDArray[np.int32]  # (clocks, lines): of each among bins * (frequencies up, frequencies down)
     means: Matrix  # (lines, rates * bands): of the lines of a rate in a band
     counts: npt.NDArray[np.int64]  # (rates * bands,): of those lines, and 1 where there are none
 
 
 def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
-    """The multiples of `rates_hz` in `LINE_BANDS_HZ`.
+    """The multiples of `rates_hz` in `LINE_BANDS_HZ`, by clocks that are off by `clocks_ppm`.
 
-    A bin's frames turn at the frequency of what is in it, modulo the rate of the frames; lines that are the same modulo
-    that rate share a frequency.
+    A bin's frames turn at the frequency of what is in it. From the middle of the bin on, frequencies stand half as far
+    apart as as many frames resolve: a line between two of them is heard 0.4 dB too low at most.
     """
     edges = np.array(LINE_BANDS_HZ)
     multiples = [rate * np.arange(1, edges[-1] // rate + 1) for rate in config.rates_hz]
     hertz = np.unique(np.concatenate(multiples).round(6))
     hertz = hertz[(hertz >= edges[0]) & (hertz < edges[-1])]
+    heard = hertz * (1 + 1e-6 * np.array(config.clocks_ppm)[:, None])
+    wide = sample_rate / config.fft_samples  # Hz, a bin
+    bin_of = np.rint(heard / wide).astype(int)
+    first, bins = bin_of.min(), bin_of.max() - bin_of.min() + 1
     step = round(config.step_seconds * sample_rate) / sample_rate
-    turning, frequency = np.unique((hertz % (1 / step)).round(6), return_inverse=True)
-    window = np.hanning(frames + 2)[1:-1, None]
-    angles = 2 * np.pi * step * np.outer(np.arange(frames), turning)
-    scale = 1 / np.sqrt(np.sum(np.square(window)))
-    bin_of = np.rint(hertz * config.fft_samples / sample_rate).astype(int)
+    apart = 1 / (2 * frames * step)  # Hz
+    frequency = np.rint((heard - bin_of * wide) / apart).astype(int)
+    turning = np.arange(np.abs(frequency).max() + 1) * apart
+    frequency = np.where(frequency >= 0, frequency, turning.size - frequency)
+    times = step * np.arange(frames)
+    window = np.hanning(frames + 2)[1:-1, None] / np.sqrt(np.sum(np.square(np.hanning(frames + 2))))
+    angles = 2 * np.pi * np.outer(times, turning)
     band = np.searchsorted(edges, hertz, side="right") - 1
     of_rate = np.stack([np.isin(hertz, of.round(6)) for of in multiples], axis=1)
     member = (of_rate[:, :, None] & (band[:, None, None] == np.arange(edges.size - 1))).reshape(hertz.size, -1)
     counts = np.maximum(member.sum(axis=0), 1)
     return Lines(
-        cosines=np.asarray(scale * window * np.cos(angles), np.float32),
-        sines=np.asarray(scale * window * np.sin(angles), np.float32),
-        bins=int(bin_of.max()) + 1,
-        places=np.asarray(bin_of * turning.size + frequency, np.int32),
+        centres=np.exp(-2j * np.pi * np.outer((first + np.arange(bins)) * wide, times)).astype(np.complex64),
+        cosines=np.asarray(window * np.cos(angles), np.float32),
+        sines=np.asarray(window * np.sin(angles), np.float32),
+        first=int(first),
+        places=np.asarray((bin_of - first) * 2 * turning.size + frequency, np.int32),
         means=np.asarray(member / counts, np.float32),
         counts=counts,
     )

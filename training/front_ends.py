@@ -190,26 +190,36 @@ def frame_lines(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     whole window has a power well above 1 there, where noise has 1 on average. A feature is the logarithm of the mean
     power of the lines in a band, in units of what noise spreads by, and no less than 0.
 
+    Exact lines are worth the most, but speech that was played once may have been played by a clock that is a little
+    off: the second channel is the strongest of what several clocks show.
+
     Returns
     -------
-    (batch, rates, bands, 1)
+    (batch, rates, bands, 2)
+        By the first of `clocks_ppm`, and by whichever has the most.
     """
     spectrum = front_ends.spectrum(config)
     lines = filters.lines(config, frames=spectrum[0].shape[1], sample_rate=front_ends.sample_rate)
-    magnitude = ops.sqrt(ops.square(spectrum[0]) + ops.square(spectrum[1]))
-    magnitude = magnitude + (config.floor * front_ends.window_power(config)) ** 0.5
-    turn = front_ends.frozen_product(np.concatenate([lines.cosines, lines.sines], axis=1), "turn")
-    of_real, of_imaginary = (
-        turn(ops.transpose((part / magnitude)[:, :, : lines.bins], (0, 2, 1))) for part in spectrum
+    real, imaginary = (
+        ops.transpose(part[:, :, lines.first : lines.first + len(lines.centres)], (0, 2, 1)) for part in spectrum
     )
-    count = lines.cosines.shape[1]
-    in_phase = of_real[..., :count] + of_imaginary[..., count:]
-    apart = of_imaginary[..., :count] - of_real[..., count:]
-    power = ops.minimum(ops.square(in_phase) + ops.square(apart), _STRONGEST_LINE)
-    power = ops.take(ops.reshape(power, (-1, lines.bins * count)), lines.places, axis=1)
+    weight = 1 / (
+        ops.sqrt(ops.square(real) + ops.square(imaginary)) + (config.floor * front_ends.window_power(config)) ** 0.5
+    )
+    still = (
+        (real * lines.centres.real - imaginary * lines.centres.imag) * weight,
+        (real * lines.centres.imag + imaginary * lines.centres.real) * weight,
+    )
+    turn = front_ends.frozen_product(np.concatenate([lines.cosines, lines.sines], axis=1), "turn")
+    (real_cosines, real_sines), (cosines, sines) = (ops.split(turn(part), 2, axis=-1) for part in still)
+    up = ops.square(real_cosines + sines) + ops.square(cosines - real_sines)
+    down = ops.square(real_cosines - sines) + ops.square(cosines + real_sines)
+    power = ops.minimum(ops.concatenate([up, down], axis=-1), _STRONGEST_LINE)
+    power = ops.take(ops.reshape(power, (-1, power.shape[1] * power.shape[2])), lines.places, axis=1)
     mean = front_ends.frozen_product(lines.means, "lines")(power)
     features = ops.log(ops.maximum(mean, 1.0)) * (_SPREAD * np.sqrt(lines.counts)).astype(np.float32)
-    return ops.reshape(features, (-1, len(config.rates_hz), len(filters.LINE_BANDS_HZ) - 1, 1))
+    features = ops.reshape(features, (-1, len(config.clocks_ppm), len(config.rates_hz), len(filters.LINE_BANDS_HZ) - 1))
+    return ops.stack([features[:, 0], ops.max(features, axis=1)], axis=-1)
 
 
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:

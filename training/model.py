@@ -66,10 +66,16 @@ def branches_of(learner: keras.Model, config: Config) -> Branches:
 
 
 def make_logits(config: Config, branches: Branches) -> keras.Model:
-    """Waveform (batch, window_samples) -> the logits of each branch, (batch, branches). Higher is bonafide."""
+    """Waveform (batch, window_samples) -> the logits of each branch, (batch, branches), within its bounds.
+
+    Higher is bonafide.
+    """
     waveform, features = _heard(config)
     to_logit = LOSSES[config.fit.loss].logit
-    logits = [to_logit(branch(seen)) for branch, seen in zip(branches.values(), features, strict=True)]
+    logits = []
+    for branch, seen, described in zip(branches.values(), features, config.branches.values(), strict=True):
+        logit = to_logit(branch(seen))
+        logits.append(logit if described.bounds is None else ops.clip(logit, *described.bounds))
     return keras.Model(waveform, ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0])
 
 

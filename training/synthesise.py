@@ -36,7 +36,7 @@ from training.features import decode_as_is
 from training.options import add_seed
 from training.vocoders import published
 from training.vocoders.copies import WORKING_RATE, copy, resample
-from training.vocoders.methods import METHODS, NEURAL, Method
+from training.vocoders.methods import LINES_ALONE, METHODS, NEURAL, Method
 from training.vocoders.published import PUBLISHED
 from training.workers import end_with_parent
 
@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="A,B",
-        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but the last five, of which two learn on a "
-        "GPU, and others have trained three)",
+        help=f"some of {', '.join(_ALL)}; drawn equally often (default: all but comb, which bands do not show, "
+        "and the last five, of which two learn on a GPU, and others have trained three)",
     )
     parser.add_argument(
         "--environment",
@@ -150,8 +150,13 @@ def plan(originals: Sequence[Utterance], methods: Sequence[str], *, copies: int,
 
 
 def usual_methods() -> list[str]:
-    """Those that are drawn from unless others are asked for: all of ours that need no GPU to learn."""
-    return [*METHODS, *(name for name in NEURAL if NEURAL[name].adversaries != "large")]
+    """Those that are drawn from unless others are asked for: all of ours that need no GPU to learn, and leave more than
+    lines.
+    """
+    return [
+        *(name for name in METHODS if name != LINES_ALONE),
+        *(name for name in NEURAL if NEURAL[name].adversaries != "large"),
+    ]
 
 
 def attack_name(method: str) -> str:

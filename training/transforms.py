@@ -111,6 +111,17 @@ def noise(
     return np.add(waveform, gain * added, dtype=np.float32)
 
 
+def hum(
+    waveform: Waveform, _: np.random.Generator, *, sample_rate: int, hertz: float, up_to: float, decibels: float
+) -> Waveform:
+    """With multiples of a frequency, that fall as one over their number, so many decibels below the clip."""
+    t = np.arange(waveform.size) / sample_rate
+    added = np.zeros(t.size)
+    for k in range(1, int(up_to / hertz) + 1):
+        added += np.sin(2 * np.pi * k * hertz * t + k * k) / k
+    return np.add(waveform, _rms(waveform) * 10 ** (-decibels / 20) / _rms(added) * added, dtype=np.float32)
+
+
 def room(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int, seconds: float) -> Waveform:
     """In a room whose sound falls by 60 dB in so many seconds; direct and diffuse sound as loud; level kept.
 
@@ -172,6 +183,10 @@ TRANSFORMS: dict[str, Transform] = {
     "twice": _still("the clip twice", twice),
     "shift": _still("one sample later", shift),
     "dither": _still("16-bit dither", dither),
+    "hum_50": _still("hum at 50 Hz, 30 dB below", partial(hum, hertz=50, up_to=1_000, decibels=30)),
+    "hum_60": _still("hum at 60 Hz, 30 dB below", partial(hum, hertz=60, up_to=1_000, decibels=30)),
+    "buzz_100": _moves("buzz at 100 Hz up to 7 kHz, 40 dB below", partial(hum, hertz=100, up_to=7_000, decibels=40)),
+    "buzz_120": _moves("buzz at 120 Hz up to 7 kHz, 40 dB below", partial(hum, hertz=120, up_to=7_000, decibels=40)),
     "pink_30": _moves("pink noise at 30 dB SNR", partial(noise, decibels=30, exponent=-1)),
     "pink_20": _moves("pink noise at 20 dB SNR", partial(noise, decibels=20, exponent=-1)),
     "pink_10": _moves("pink noise at 10 dB SNR", partial(noise, decibels=10, exponent=-1)),

@@ -20,18 +20,24 @@ classical+=,sinusoidal,transform_codec,upsampling
 neural=neural_istft,neural_istft_gan,neural_upsampling,neural_upsampling_gan
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 4 --methods "$classical" --out "$out/copies"
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods "$neural" --out "$out/neural_copies"
+# And copies with nothing but lines at the rates of frames, for the branch that hears these.
+bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods comb --out "$out/combs"
 
 # A third of the attacks and speakers is held out of one run, to calibrate on; another learns from all.
 [ -d "$out/speakers" ] || bonafide folds --corpus "$openla" --copies "$out/copies" --copies "$out/neural_copies" \
     --folds 3 --no-sources --out "$out/speakers"
 
 learn() { # which third is held out of it, or all
-    local from=$out/speakers/$1
-    bonafide train --corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies" \
-        --corpus "$from/neural_copies" --corpus "$sounds/sounds" --config "$recipes/duo.json" --out "$out/runs/$1/duo"
+    local from=$out/speakers/$1 to=$out/runs/$1
+    local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
+        --corpus "$from/neural_copies" --corpus "$sounds/sounds")
+    bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$to/bands"
+    bonafide train "${corpora[@]}" --corpus "$out/combs" --config "$recipes/lines.json" --out "$to/lines"
+    bonafide fuse --run "$to/bands" --run "$to/lines" --weight linear=0.5 --weight local=0.5 --weight lines=2 \
+        --name duo --out "$to/duo"
 }
 lite() {
-    bonafide fuse --run "$out/runs/$1/duo" --without linear --without lines --name lite --out "$out/runs/$1/lite"
+    bonafide fuse --run "$out/runs/$1/bands" --without linear --name lite --out "$out/runs/$1/lite"
 }
 
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2

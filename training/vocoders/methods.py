@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from training.vocoders import codecs, conversion, source_filter, spectra, units, world
+from training.vocoders import codecs, combs, conversion, source_filter, spectra, units, world
 
 Waveform = npt.NDArray[np.float32]
 Generator = Literal["istft", "upsampling", "vocos", "hifigan"]
@@ -36,7 +36,10 @@ METHODS: dict[str, Method] = {
     "upsampling": codecs.upsampled,
     "concatenation": units.concatenated,
     "filtering": conversion.filtered,
+    "comb": combs.combed,
 }
+
+LINES_ALONE = "comb"  # leaves nothing that a network on bands could learn from
 
 
 @dataclass(frozen=True, slots=True)
