@@ -62,6 +62,18 @@ def test_weights_may_be_given(runs: list[Path], tmp_path: Path, capsys: pytest.C
     assert config.fusion == {"main": 0.5, "other": 2}
 
 
+def test_what_was_fused_may_be_fused_again(runs: list[Path], tmp_path: Path) -> None:
+    assert main(["fuse", f"--run={runs[0]}", "--weight", "main=3", "--out", str(tmp_path / "first")]) == 0
+    command = ["fuse", f"--run={tmp_path / 'first'}", f"--run={runs[1]}", "--out", str(tmp_path / "again")]
+    assert main([*command, "--weight", "main=1", "--weight", "other=2"]) == 0
+    once = ["fuse", *(f"--run={run}" for run in runs), "--weight", "main=1", "--weight", "other=2"]
+    assert main([*once, "--out", str(tmp_path / "once")]) == 0
+    again, both = (
+        keras.saving.load_model(tmp_path / name / "model.keras", compile=False) for name in ("again", "once")
+    )
+    assert np.asarray(again(NOISE)) == pytest.approx(np.asarray(both(NOISE)), abs=1e-5)
+
+
 def test_a_branch_may_be_left_out(runs: list[Path], tmp_path: Path) -> None:
     command = ["fuse", *(f"--run={run}" for run in runs), "--without", "main", "--out", str(tmp_path / "one")]
     assert main([*command, "--name", "lite"]) == 0

@@ -39,7 +39,7 @@ def fuse(
 
     Parameters
     ----------
-    runs : folders that `train` made, of models that hear the same windows and have the same loss
+    runs : folders that `train` made, or this, of models that hear the same windows and have the same loss
     without : names of branches to leave out
     shares : of each run in the mean of their weights, which they have the same branches for; else branches are put
         beside each other
@@ -63,19 +63,16 @@ def fuse(
             raise ValueError(f"Runs that are fused hear the same windows and have the same loss. Received: {run}.")
         if shares and config.branches != first.branches:
             raise ValueError(f"Runs of whose weights a mean is taken have the same branches. Received: {run}.")
-        learner = read_learner(run / LEARNER_FILE, config)
-        with averaged(learner):
-            for each, branch in branches_of(learner, config).items():
-                if each in branches and not shares:
-                    raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
-                if each in without:
-                    continue
-                folded = fold(branch)
-                if shares:
-                    before = branches[each].get_weights() if number else [0.0] * len(folded.weights)
-                    own = (shares[number] * value for value in folded.get_weights())
-                    folded.set_weights([one + other for one, other in zip(before, own, strict=True)])
-                branches[each] = folded
+        for each, branch in _served(run, config).items():
+            if each in branches and not shares:
+                raise ValueError(f"Branches that are fused have names of their own. Received: {each!r} twice.")
+            if each in without:
+                continue
+            if shares:
+                before = branches[each].get_weights() if number else [0.0] * len(branch.weights)
+                own = (shares[number] * value for value in branch.get_weights())
+                branch.set_weights([one + other for one, other in zip(before, own, strict=True)])
+            branches[each] = branch
     if unknown := set(without) - {each for config in configs for each in config.branches}:
         raise ValueError(f"A branch that is left out is one of a run. Received: {', '.join(sorted(unknown))}.")
     if not branches:
@@ -104,7 +101,9 @@ def fuse(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--run", type=Path, action="append", required=True, help="a folder that train made; repeat it")
+    parser.add_argument(
+        "--run", type=Path, action="append", required=True, help="a folder that train or fuse made; repeat it"
+    )
     parser.add_argument("--without", action="append", default=[], metavar="BRANCH", help="leave a branch out")
     parser.add_argument(
         "--share",
@@ -130,6 +129,16 @@ def run(args: argparse.Namespace) -> int:
     model = fuse(args.run, args.out, without=args.without, shares=args.share, weights=dict(args.weight), name=args.name)
     print(f"the model is {model}; publish it with: python -m training publish --run {args.out}")
     return 0
+
+
+def _served(run: Path, config: Config) -> dict[str, keras.Model]:
+    """A run's branches as they are served: of what has learned, averaged and folded, or of a model that was fused."""
+    if not (run / LEARNER_FILE).exists():
+        model = keras.saving.load_model(run / MODEL_FILE)
+        return {name: model.get_layer(name) for name in config.branches}
+    learner = read_learner(run / LEARNER_FILE, config)
+    with averaged(learner):
+        return {name: fold(branch) for name, branch in branches_of(learner, config).items()}
 
 
 def _weight(text: str) -> tuple[str, float]:
