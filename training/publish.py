@@ -174,15 +174,14 @@ def _fold(run: Path, config: Config, draft: m.Manifest, *, besides: Sequence[Tra
 
 def _recipe(config: Config) -> Config:
     """All of it, and of what it is fused of, but for names and for the models begun with or learned from."""
-    own: dict[str, Any] = {"name": "any", "start": None, "teachers": ()}
-    parts = tuple(Config.model_validate(part | own).model_dump(mode="json") for part in config.parts)
-    return config.model_copy(update=own | {"parts": parts})
+    parts = tuple(_recipe(Config.model_validate(part)).model_dump(mode="json") for part in config.parts)
+    return config.model_copy(update={"name": "any", "start": None, "teachers": (), "parts": parts})
 
 
 def _taught_by(config: Config) -> set[str]:
     """SHA-256 of the models that a run, or one that it is fused of, began with or learned from."""
-    whole = (config.model_dump(mode="json"), *config.parts)
-    return {digest for one in whole for digest in (one.get("start"), *one.get("teachers", ())) if digest is not None}
+    own = {digest for digest in (config.start, *config.teachers) if digest is not None}
+    return own.union(*(_taught_by(Config.model_validate(part)) for part in config.parts))
 
 
 def _each_clip_once(folds: Sequence[Fold]) -> list[Fold]:
