@@ -14,6 +14,7 @@ from training.config import Config
 from training.corpus import Utterance, attacks, protocol_path, protocol_sha256, read_partition, write_protocol
 from training.folds import assign
 from training.model_facts import learned_attacks, role
+from training.publish import _recipe as recipe_of
 from training.publish import publish
 
 
@@ -225,3 +226,9 @@ def test_a_model_of_everything_is_calibrated_on_what_others_had_not_learned(fold
     refused("which shares abc with it", "1", "all", start="abc")
     refused("which shares abc with it", "1", "all", teachers=("abc",))
     refused("which shares of all with it", "1", parts=({"start": "of all"},))
+    refused("which shares deep with it", "1", "all", parts=({"parts": ({"start": "deep"},)},))
+
+
+def test_a_recipe_is_the_same_whatever_its_parts_began_with() -> None:
+    one, other = (Config(parts=({"parts": ({"start": name, "name": name},)},)) for name in ("one", "other"))
+    assert recipe_of(one) == recipe_of(other) != recipe_of(Config())
