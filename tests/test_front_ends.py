@@ -92,10 +92,13 @@ def test_correlation_tells_a_pulse_from_the_same_spectrum_without_its_phases() -
     assert beats[:40].mean() > beats[-40:].mean() + 0.3
 
 
-def test_frame_lines_are_a_second_transform_of_the_phases_over_time() -> None:
+@pytest.mark.parametrize("hop", [160, 161])
+def test_frame_lines_are_a_second_transform_of_the_phases_over_time(hop: int) -> None:
     rates, clocks_ppm = (62.5, 86.1328125, 93.75), (0, -200, 300)
-    config = FrontEndConfig(kind="frame_lines", rates_hz=rates, clocks_ppm=clocks_ppm, floor_decibels=60)
-    spectra = librosa.stft(unit_power(NOISE), n_fft=512, win_length=400, hop_length=160, center=False)
+    config = FrontEndConfig(
+        kind="frame_lines", rates_hz=rates, clocks_ppm=clocks_ppm, floor_decibels=60, step_seconds=hop / RATE
+    )
+    spectra = librosa.stft(unit_power(NOISE), n_fft=512, win_length=400, hop_length=hop, center=False)
     phases = spectra / (np.abs(spectra) + np.sqrt(1e-6 * np.sum(librosa.filters.get_window("hann", 400) ** 2)))
     frames = spectra.shape[-1]
     window = np.hanning(frames + 2)[1:-1] / np.sqrt(np.sum(np.hanning(frames + 2)[1:-1] ** 2))
@@ -106,9 +109,9 @@ def test_frame_lines_are_a_second_transform_of_the_phases_over_time() -> None:
             for clock in clocks_ppm:
                 power = []
                 for hertz in lines * (1 + clock / 1e6):
-                    middle, apart = 31.25 * round(hertz / 31.25), 1 / (0.01 * 2 * frames)
+                    middle, apart = 31.25 * round(hertz / 31.25), RATE / (hop * 2 * frames)
                     near = middle + apart * np.rint((hertz - middle) / apart)
-                    turn = np.exp(-2j * np.pi * near * 0.01 * np.arange(frames)) * window
+                    turn = np.exp(-2j * np.pi * near * hop / RATE * np.arange(frames)) * window
                     power.append(np.abs(phases[:, round(hertz / 31.25)] @ turn) ** 2)
                 mean = np.maximum(np.mean(np.minimum(power, 30), axis=0), 1)
                 feature = 0.5 * np.log(mean) * np.sqrt(lines.size)

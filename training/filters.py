@@ -1,5 +1,6 @@
 """The constants of the front ends: filterbanks and the cosine transform, as matrices."""
 
+import math
 from typing import NamedTuple
 
 import librosa
@@ -63,8 +64,8 @@ def local_mean(bands: int, *, around: int) -> Matrix:
 class Lines(NamedTuple):
     """Where the lines of some rates are, when the frames of each bin are transformed over time."""
 
-    first: int  # of the spectrum's bins that lines are in
-    centres: npt.NDArray[np.complex64]  # (bins, frames): turns the middle of each of these bins to 0 Hz
+    bins: int  # the first of a spectrum, in which the lines are; a multiple of the cycle below
+    centres: npt.NDArray[np.complex64]  # (cycle, frames): turn the middles of so many bins to 0 Hz, and so of the next
     cosines: Matrix  # (frames, frequencies): under a Hann window, of unit energy; of frequencies from 0 up
     sines: Matrix
     places: npt.NDArray[np.int32]  # (clocks, lines): of each among bins * (frequencies up, frequencies down)
@@ -85,8 +86,9 @@ def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
     heard = hertz * (1 + 1e-6 * np.array(config.clocks_ppm)[:, None])
     wide = sample_rate / config.fft_samples  # Hz, a bin
     bin_of = np.rint(heard / wide).astype(int)
-    first, bins = bin_of.min(), bin_of.max() - bin_of.min() + 1
-    step = round(config.step_seconds * sample_rate) / sample_rate
+    step_samples = round(config.step_seconds * sample_rate)
+    step = step_samples / sample_rate
+    cycle = config.fft_samples // math.gcd(config.fft_samples, step_samples)  # bins that turn a whole time in a step
     apart = 1 / (2 * frames * step)  # Hz
     frequency = np.rint((heard - bin_of * wide) / apart).astype(int)
     turning = np.arange(np.abs(frequency).max() + 1) * apart
@@ -99,11 +101,11 @@ def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
     member = (of_rate[:, :, None] & (band[:, None, None] == np.arange(edges.size - 1))).reshape(hertz.size, -1)
     counts = np.maximum(member.sum(axis=0), 1)
     return Lines(
-        centres=np.exp(-2j * np.pi * np.outer((first + np.arange(bins)) * wide, times)).astype(np.complex64),
+        centres=np.exp(-2j * np.pi * np.outer(np.arange(cycle) * wide, times)).astype(np.complex64),
         cosines=np.asarray(window * np.cos(angles), np.float32),
         sines=np.asarray(window * np.sin(angles), np.float32),
-        first=int(first),
-        places=np.asarray((bin_of - first) * 2 * turning.size + frequency, np.int32),
+        bins=-(-(int(bin_of.max()) + 1) // cycle) * cycle,
+        places=np.asarray(bin_of * 2 * turning.size + frequency, np.int32),
         means=np.asarray(member / counts, np.float32),
         counts=counts,
     )

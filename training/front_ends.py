@@ -200,18 +200,22 @@ def frame_lines(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     """
     spectrum = front_ends.spectrum(config)
     lines = filters.lines(config, frames=spectrum[0].shape[1], sample_rate=front_ends.sample_rate)
+    frames, cycle = len(lines.cosines), len(lines.centres)
+    lacking = max(lines.bins - spectrum[0].shape[2], 0)
     real, imaginary = (
-        ops.transpose(part[:, :, lines.first : lines.first + len(lines.centres)], (0, 2, 1)) for part in spectrum
+        ops.reshape(
+            ops.transpose(ops.pad(part[:, :, : lines.bins], ((0, 0), (0, 0), (0, lacking))), (0, 2, 1)),
+            (-1, lines.bins // cycle, cycle, frames),
+        )
+        for part in spectrum
     )
-    weight = 1 / (
-        ops.sqrt(ops.square(real) + ops.square(imaginary)) + (config.floor * front_ends.window_power(config)) ** 0.5
-    )
-    still = (
-        (real * lines.centres.real - imaginary * lines.centres.imag) * weight,
-        (real * lines.centres.imag + imaginary * lines.centres.real) * weight,
-    )
+    floor = (config.floor * front_ends.window_power(config)) ** 0.5
+    weight = 1 / (ops.sqrt(ops.square(real) + ops.square(imaginary)) + floor)
+    as_is, turned = ops.stack([real, imaginary], axis=1), ops.stack([-imaginary, real], axis=1)
+    still = ops.expand_dims(weight, 1) * (as_is * lines.centres.real + turned * lines.centres.imag)
     turn = front_ends.frozen_product(np.concatenate([lines.cosines, lines.sines], axis=1), "turn")
-    (real_cosines, real_sines), (cosines, sines) = (ops.split(turn(part), 2, axis=-1) for part in still)
+    sums = turn(ops.reshape(still, (-1, 2, lines.bins, frames)))
+    (real_cosines, real_sines), (cosines, sines) = (ops.split(sums[:, part], 2, axis=-1) for part in (0, 1))
     up = ops.square(real_cosines + sines) + ops.square(cosines - real_sines)
     down = ops.square(real_cosines - sines) + ops.square(cosines + real_sines)
     power = ops.minimum(ops.concatenate([up, down], axis=-1), _STRONGEST_LINE)
