@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from model_store.detector import Detector
-from model_store.manifest import OperatingPoint
-from model_store.store import Store, verify
+from model_store.manifest import CARD_FILE, OperatingPoint
+from model_store.store import DEFAULT_ROOT, Store, verify
 from tests.made_store import make_corpus
 from training import json_tables
 from training.__main__ import main
 from training.breakdown import OTHERS, by_kind, generators, kinds, shares
+from training.card import limits_of
 from training.channel_scores import ClipFacts, Heard, hear
 from training.config import FrontEndConfig
 from training.corpus import corpus_name, protocol_path, protocol_sha256, read_partition
@@ -260,6 +261,14 @@ def test_the_page_has_every_section_and_its_pictures(page: Path) -> None:
     assert "**lengths**: none" in text
     assert "| made | dev | `aac`: through AAC at 24 kbit/s † | 4 | 4 |" in text
     assert "None" not in text
+
+
+def test_what_a_card_says_of_limits_is_found() -> None:
+    shipped = (Store(DEFAULT_ROOT).resolve("duo") / CARD_FILE).read_text()
+    said = limits_of(shipped)
+    assert said
+    assert f"\n## Limits\n\n{said}\n\n## Made with\n" in shipped
+    assert limits_of("# a card\n\n## Data\n\nof its own\n") == ""
 
 
 def test_every_table_of_the_page_is_one(page: Path) -> None:

@@ -11,6 +11,8 @@ HELD_OUT = "held out"  # in the place of a partition: clips that models of the s
 
 _POOLED: dict[Pooling, str] = {"speech_weighted_mean": "mean", "speech_weighted_soft_minimum": "soft minimum"}
 
+_LIMITS = "## Limits"
+
 
 def card(manifest: Manifest, *, limits: str) -> str:
     """Say what a model is, what it was made from, what it was measured to do, and what it gets wrong.
@@ -69,7 +71,7 @@ def card(manifest: Manifest, *, limits: str) -> str:
         ),
         "## Data",
         "\n".join(f"- **{corpus.name}**: {corpus.licence}" for corpus in manifest.data),
-        *(["## Limits", limits.strip()] if limits.strip() else []),
+        *([_LIMITS, limits.strip()] if limits.strip() else []),
         "## Made with",
         (
             f"Commit {manifest.commit}, Keras {manifest.keras}, TensorFlow {manifest.tensorflow}, "
@@ -77,6 +79,12 @@ def card(manifest: Manifest, *, limits: str) -> str:
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def limits_of(page: str) -> str:
+    """What a card says that the model is known to get wrong; empty where it says nothing."""
+    _, _, after = page.partition(f"\n{_LIMITS}\n")
+    return after.partition("\n## ")[0].strip()
 
 
 def _trimmed(below_db: float | None) -> str:

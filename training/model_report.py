@@ -15,9 +15,10 @@ import keras
 
 from model_store.channel_class import CHANNEL_CLASSES
 from model_store.detector import Detector
-from model_store.manifest import MODEL_FILE, Manifest
+from model_store.manifest import CARD_FILE, MODEL_FILE, Manifest
 from model_store.store import DEFAULT_ROOT, Store
 from training import ablate, channels, evaluation_plots, json_tables, model_facts, model_report_plots, plots
+from training.card import limits_of
 from training.channel_scores import Heard, hear
 from training.config import read_object
 from training.corpus import CorpusError, Partition, corpus_name, corpus_names, protocol_path, read_to_judge
@@ -57,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audit", type=Path, metavar="FILE", help="audit.json of an audit, or any figures as JSON")
     parser.add_argument("--partial", type=Path, metavar="FILE", help="figures on partial spoofs as JSON")
     parser.add_argument(
-        "--weaknesses", type=Path, metavar="FILE", help="Markdown: what the model is known to get wrong"
+        "--weaknesses",
+        type=Path,
+        metavar="FILE",
+        help="Markdown: what the model is known to get wrong (default: what its card says)",
     )
     add_seed(parser, "the bootstrap intervals")
     parser.add_argument(
@@ -72,8 +76,9 @@ def run(args: argparse.Namespace) -> int:
     corpus_names(args.corpus)
     attached = {name: _tables(getattr(args, name)) for name in ("audit", "partial")}
     ablation = None if args.ablation is None else _ablation(args.ablation)
-    weaknesses = None if args.weaknesses is None else args.weaknesses.read_text(encoding="utf-8").strip()
+    given = None if args.weaknesses is None else args.weaknesses.read_text(encoding="utf-8").strip()
     folder = Store(args.store).resolve(args.model)
+    weaknesses = given or limits_of((folder / CARD_FILE).read_text(encoding="utf-8"))
     detector = Detector.load(folder)
     manifest = detector.manifest
     args.out.mkdir(parents=True, exist_ok=True)
