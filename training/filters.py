@@ -76,8 +76,8 @@ class Lines(NamedTuple):
 def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
     """The multiples of `rates_hz` in `LINE_BANDS_HZ`, by clocks that are off by `clocks_ppm`.
 
-    A bin's frames turn at the frequency of what is in it. From the middle of the bin on, frequencies stand half as far
-    apart as as many frames resolve: a line between two of them is heard 0.4 dB too low at most.
+    A bin's frames turn at the frequency of what is in it. Either way from the middle of the bin, frequencies stand half
+    as far apart as the frames resolve: a line between two of them is heard 0.4 dB too low at most.
     """
     edges = np.array(LINE_BANDS_HZ)
     multiples = [rate * np.arange(1, edges[-1] // rate + 1) for rate in config.rates_hz]
