@@ -15,8 +15,8 @@ RATE = 16_000
 NOISE = (np.random.default_rng(0).standard_normal((3, RATE)) * 0.1).astype(np.float32)
 
 
-def features(config: FrontEndConfig) -> keras.Model:
-    waveform = keras.Input((RATE,))
+def features(config: FrontEndConfig, *, samples: int = RATE) -> keras.Model:
+    waveform = keras.Input((samples,))
     return keras.Model(waveform, FrontEnds(waveform, sample_rate=RATE)(config))
 
 
@@ -147,6 +147,60 @@ def test_frame_lines_are_heard_where_a_clock_is_off() -> None:
     config = FrontEndConfig(kind="frame_lines", rates_hz=(93.75,), clocks_ppm=(0, 300))
     exact, beside = np.asarray(features(config)(waveform))[0, 0, -1]
     assert exact < 0.3 * beside
+
+
+IMAGES = FrontEndConfig(kind="layer_images", frame_seconds=0.008, step_seconds=0.004, floor_decibels=55)
+
+
+def test_layer_images_are_sums_of_one_bins_phases_times_anothers() -> None:
+    config = IMAGES.model_copy(update={"moved": ((22_050 / 96, (3, 24)), (250, (2, 12, 32)))})
+    samples, frames = np.arange(128), 240  # a number of frames that 16 divides
+    window = librosa.filters.get_window("hann", 128)
+    floor = np.sqrt(10**-5.5 * np.sum(window**2))
+    cut = np.lib.stride_tricks.sliding_window_view(unit_power(NOISE), 128, axis=1)[:, ::64][:, :frames]
+
+    def phases(hertz: float) -> np.ndarray:
+        bins = cut @ (window * np.exp(-2j * np.pi * hertz * samples / RATE))
+        turn = np.exp(-2j * np.pi * hertz * np.arange(frames) * 64 / RATE)
+        return bins * turn / (np.abs(bins) + floor)
+
+    oracle = np.zeros((3, 5, 4, 1))
+    for row, (wide, multiple) in enumerate([(wide, m) for wide, multiples in config.moved for m in multiples]):
+        rate = wide * multiple
+        for band, (low, high) in enumerate(pairwise(LINE_BANDS_HZ)):
+            power = []
+            for upper in wide * np.arange(1, int(7_400 // wide) + 1):
+                if low <= upper < high and upper >= rate - upper - 1e-6 and abs(upper - rate) > 1:
+                    one, other = phases(upper), phases(upper - rate)
+                    power.append(np.abs(np.sum(one * other.conj(), axis=1)) ** 2 / frames)
+            if power:
+                mean = np.maximum(np.mean(np.minimum(power, 30), axis=0), 1)
+                oracle[:, row, band, 0] = 0.5 * np.log(mean) * np.sqrt(len(power))
+    found = np.asarray(features(config)(NOISE))
+    assert found.shape == oracle.shape
+    assert oracle.max() > 0.3
+    assert np.abs(found - oracle).max() < 2e-3
+
+
+@pytest.mark.parametrize("hertz", [750, 22_050 / 32, 4_800])
+def test_layer_images_show_what_a_rate_modulates_and_no_voice(hertz: float) -> None:
+    rng, seconds = np.random.default_rng(0), np.arange(2 * RATE) / RATE
+    noise = 0.1 * rng.standard_normal(2 * RATE)
+    modulated = noise * (1 + 0.2 * np.cos(2 * np.pi * hertz * seconds))
+    pitch = np.cumsum(np.interp(seconds, np.arange(0, 2.1, 0.1), rng.uniform(100, 140, 21))) / RATE
+    voice = sum(0.02 * np.cos(2 * np.pi * k * pitch) for k in range(1, 50))
+    waveforms = np.stack([modulated, noise + voice, noise]).astype(np.float32)
+    rates = [wide * multiple for wide, multiples in IMAGES.moved for multiple in multiples]
+    found = np.asarray(features(IMAGES, samples=2 * RATE)(waveforms))[..., 0].sum(axis=2)
+    assert np.argmax(found[0]) == rates.index(hertz)
+    assert found[0].max() > 2 * np.sort(found[0])[-2]
+    assert found[1:].max() < 5 < found[0].max()
+
+
+@pytest.mark.parametrize("given", [{"step_seconds": 1e-5}, {"frame_seconds": 1.001}, {"frame_seconds": 1e-5}])
+def test_a_frame_of_layer_images_that_does_not_fit_is_refused(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"no longer than the window. Received: \d+, \d+ and \d+\.$"):
+        features(IMAGES.model_copy(update=given))
 
 
 @pytest.mark.parametrize(

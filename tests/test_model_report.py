@@ -200,6 +200,7 @@ def test_branches_are_told_with_their_size_and_of_old_configurations_too(store: 
         (FrontEndConfig(kind="waveform"), "the waveform"),
         (FrontEndConfig(kind="lfcc", coefficients=19), "lfcc, 19 coefficients"),
         (FrontEndConfig(kind="frame_lines", rates_hz=(50, 80)), "frame_lines, 2 rates"),
+        (FrontEndConfig(kind="layer_images", moved=((200, (3, 4)), (250, (3,)))), "layer_images, 3 rates"),
     ],
 )
 def test_a_branch_is_told_by_what_it_sees(front_end: FrontEndConfig, view: str) -> None:

@@ -72,6 +72,15 @@ class FrontEndConfig(_Part):
         min_length=1,
         description="of frame_lines: how far a clock may be off by which it was played and recorded, in millionths",
     )
+    moved: tuple[tuple[PositiveFloat, tuple[PositiveInt, ...]], ...] = Field(
+        default=(
+            (22_050 / 96, (3, 6, 9, 12, 24, 48)),
+            (200, (2, 3, 4, 6, 8, 12, 16, 24)),
+            (250, (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)),
+        ),
+        min_length=1,
+        description="of layer_images: bins so many Hz apart, and by how many of them upsampling moves an image",
+    )
     frame_seconds: PositiveFloat = 0.025
     step_seconds: PositiveFloat = 0.010
     fft_samples: PositiveInt = 512

@@ -108,7 +108,7 @@ def lcnn(
 def rates(
     features: keras.KerasTensor, *, filters: Sequence[int] = (48, 48), dense: int = 64, dropout: float = 0.1
 ) -> keras.KerasTensor:
-    """For `frame_lines`: each rate by the same layers; then the strongest of each output, and a few of each rate.
+    """For `frame_lines` and `layer_images`: each rate by the same layers; then the strongest of each output, and each.
 
     So what is learned of one rate says something of others, which no attack of training has, and a rate of codecs can
     still mean less than one of vocoders.

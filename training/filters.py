@@ -109,3 +109,55 @@ def lines(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Lines:
         means=np.asarray(member / counts, np.float32),
         counts=counts,
     )
+
+
+class Images(NamedTuple):
+    """Which bins of a spectrum are images of which others, when something moves them by a rate."""
+
+    transform: Matrix  # (frame_samples, 2 * bins): under Hann's window, cosines and sines, of the bins of all grids
+    seldom_turned: npt.NDArray[np.complex64]  # (frames / some, bins): each of these times each of the next brings a
+    turned: npt.NDArray[np.complex64]  # (some, bins): bin's middle to 0 Hz, whenever a frame begins
+    bins: tuple[int, ...]  # of each grid
+    pairs: tuple[npt.NDArray[np.int32], ...]  # of each grid, (2, pairs): the upper bin, and the lower
+    mirrored: tuple[npt.NDArray[np.bool_], ...]  # (pairs,): it is the lower bin's negative frequency that is moved
+    means: Matrix  # (all pairs, rates * bands): of the pairs of a rate in a band
+    counts: npt.NDArray[np.int64]  # (rates * bands,): of those pairs, and 1 where there are none
+
+
+def images(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Images:
+    """The pairs of bins that each rate of `moved` puts on each other, the upper one in `LINE_BANDS_HZ`."""
+    frame_samples, step_samples = (
+        round(seconds * sample_rate) for seconds in (config.frame_seconds, config.step_seconds)
+    )
+    edges = np.array(LINE_BANDS_HZ)
+    hertz = [wide * np.arange(1, int(edges[-1] // wide) + 1) for wide, _ in config.moved]
+    pairs, mirrored, places, rates = [], [], [], 0
+    for (_, multiples), of_grid in zip(config.moved, hertz, strict=True):
+        upper, multiple = np.meshgrid(np.arange(1, of_grid.size + 1), multiples)
+        lower = upper - multiple
+        heard = (of_grid[upper - 1] >= edges[0]) & (np.abs(lower) <= upper) & (lower != 0)
+        pairs.append(np.stack([upper, np.abs(lower)])[:, heard].astype(np.int32) - 1)
+        mirrored.append((lower < 0)[heard])
+        rate = rates + np.arange(len(multiples))[:, None]
+        band = np.searchsorted(edges, of_grid[upper - 1], side="right") - 1
+        places.append((rate * (edges.size - 1) + band)[heard])
+        rates += len(multiples)
+    member = np.concatenate(places)[:, None] == np.arange(rates * (edges.size - 1))
+    counts = np.maximum(member.sum(axis=0), 1)
+    turns = np.outer(np.arange(frame_samples) / sample_rate, np.concatenate(hertz))
+    window = np.hanning(frame_samples + 1)[:-1, None]
+    some = max(n for n in range(1, math.isqrt(frames) + 1) if frames % n == 0)
+    step_turns = -2j * np.pi * step_samples / sample_rate * np.concatenate(hertz)
+    return Images(
+        transform=np.asarray(
+            np.concatenate([window * np.cos(2 * np.pi * turns), -window * np.sin(2 * np.pi * turns)], axis=1),
+            np.float32,
+        ),
+        seldom_turned=np.exp(np.outer(np.arange(0, frames, some), step_turns)).astype(np.complex64),
+        turned=np.exp(np.outer(np.arange(some), step_turns)).astype(np.complex64),
+        bins=tuple(of_grid.size for of_grid in hertz),
+        pairs=tuple(pairs),
+        mirrored=tuple(mirrored),
+        means=np.asarray(member / counts, np.float32),
+        counts=counts,
+    )

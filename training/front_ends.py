@@ -5,6 +5,7 @@ ours, and their constants are frozen weights inside the artifact. `training.filt
 oracles.
 """
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -14,10 +15,13 @@ from keras import ops
 from training import filters
 from training.config import FrontEndConfig
 from training.sinc import sinc_filters
+from training.vocoders.frames import cut as frames_of
 
 Spectrum = tuple[keras.KerasTensor, keras.KerasTensor]  # real and imaginary part
 
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
+_BANDS = len(filters.LINE_BANDS_HZ) - 1
+_TURNED_TOGETHER = 16  # frames: a number of them has factors, so that few constants turn all
 _SHARE_SPREAD = 4.0  # of a share between 0 and 1, before the other
 _STRONGEST_LINE = 30.0  # of power, where noise has 1: a hum is one line, and not to be heard as a comb
 _LEAST_SQUARE = 1e-12  # under a root, whose slope at 0 has no end
@@ -222,8 +226,68 @@ def frame_lines(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTen
     power = ops.take(ops.reshape(power, (-1, power.shape[1] * power.shape[2])), lines.places, axis=1)
     mean = front_ends.frozen_product(lines.means, "lines")(power)
     features = ops.log(ops.maximum(mean, 1.0)) * (_SPREAD * np.sqrt(lines.counts)).astype(np.float32)
-    features = ops.reshape(features, (-1, len(config.clocks_ppm), len(config.rates_hz), len(filters.LINE_BANDS_HZ) - 1))
+    features = ops.reshape(features, (-1, len(config.clocks_ppm), len(config.rates_hz), _BANDS))
     return ops.stack([features[:, 0], ops.max(features, axis=1)], axis=-1)
+
+
+def layer_images(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
+    """How much of the spectrum stands, in phase, on what is a vocoder layer's rate away, in each of four bands.
+
+    A layer that makes s samples out of one treats each of the s a little differently, which modulates what it passes at
+    its input's rate: 689 and 5,512 Hz, if frames of 256 samples at 22,050 Hz are made by strides of 8, 8, 2 and 2. The
+    speech then has faint images of itself, moved by that much or mirrored at half of it, whose phases keep to it for as
+    long as the clip is, which neither a voice nor a room does: such a signal is cyclostationary (W. A. Gardner,
+    "Exploitation of spectral redundancy in cyclostationary signals", IEEE Signal Processing Magazine 8(2), 1991).
+    `frame_lines` are what a layer adds, whatever it is given; images are what it does to what it is given.
+
+    Of each point of the spectrum only its phase is kept. On a grid of bins that rates are multiples of, each bin's
+    middle turned to 0 Hz, a rate's evidence is the sum over time of one bin's phases times another's: all rates of a
+    grid are read off one matrix product. Phases that have nothing to do with each other sum to a power of 1 on average.
+    A feature is the logarithm of the mean power of the pairs of bins in a band that are a rate apart, in units of what
+    noise spreads by, and no less than 0.
+
+    Returns
+    -------
+    (batch, rates, bands, 1)
+
+    Raises
+    ------
+    ValueError
+        A frame, or step, of no sample; or a frame, in whole steps, that is longer than the window.
+    """
+    frame, step = (round(seconds * front_ends.sample_rate) for seconds in (config.frame_seconds, config.step_seconds))
+    window = front_ends.waveform.shape[-1]
+    if min(step, frame) < 1 or (size := math.ceil(frame / step) * step) > window:
+        rule = "A step and a frame are 1 sample or more, and a frame's steps no longer than the window"
+        raise ValueError(f"{rule}. Received: {step}, {frame} and {window}.")
+    cut = frames_of(front_ends.waveform, size=size, hop=step)
+    frames = cut.shape[1] - cut.shape[1] % _TURNED_TOGETHER
+    images = filters.images(config, frames=frames, sample_rate=front_ends.sample_rate)
+    transform = np.pad(images.transform, ((0, size - frame), (0, 0)))
+    spectrum = front_ends.frozen_product(transform, "transform")(cut[:, :frames])
+    real, imaginary = ops.split(spectrum, 2, axis=-1)
+    floor = (config.floor * front_ends.window_power(config)) ** 0.5
+    weight = 1 / (ops.sqrt(ops.square(real) + ops.square(imaginary)) + floor)
+    shape = len(images.seldom_turned), len(images.turned), sum(images.bins)
+    real, imaginary = (ops.reshape(weight * part, (-1, *shape)) for part in (real, imaginary))
+    for turn in (images.seldom_turned[:, None], images.turned):
+        real, imaginary = real * turn.real - imaginary * turn.imag, real * turn.imag + imaginary * turn.real
+    real, imaginary = (ops.reshape(part, (-1, frames, sum(images.bins))) for part in (real, imaginary))
+    powers, first = [], 0
+    for bins, (upper, lower), mirrored in zip(images.bins, images.pairs, images.mirrored, strict=True):
+        phases = ops.concatenate([part[:, :, first : first + bins] for part in (real, imaginary)], axis=-1)
+        first += bins
+        product = ops.reshape(ops.matmul(ops.transpose(phases, (0, 2, 1)), phases), (-1, 4 * bins**2))
+        entries = [
+            ops.take(product, (upper + up * bins) * 2 * bins + lower + low * bins, axis=-1)
+            for up, low in ((0, 0), (1, 1), (1, 0), (0, 1))
+        ]
+        sign = np.where(mirrored, -1, 1).astype(np.float32)
+        powers.append(ops.square(entries[0] + entries[1] * sign) + ops.square(entries[2] - entries[3] * sign))
+    power = ops.minimum(ops.concatenate(powers, axis=-1) / frames, _STRONGEST_LINE)
+    mean = front_ends.frozen_product(images.means, "images")(power)
+    features = ops.log(ops.maximum(mean, 1.0)) * (_SPREAD * np.sqrt(images.counts)).astype(np.float32)
+    return ops.reshape(features, (-1, features.shape[1] // _BANDS, _BANDS, 1))
 
 
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
@@ -266,6 +330,7 @@ FRONT_ENDS: dict[str, Callable[[FrontEnds, FrontEndConfig], keras.KerasTensor]] 
     "log_spectrum": log_spectrum,
     "correlation": correlation,
     "frame_lines": frame_lines,
+    "layer_images": layer_images,
     "lfcc": lfcc,
     "sinc": sinc,
     "waveform": waveform,

@@ -70,6 +70,8 @@ def branches(model: keras.Model, training: Mapping[str, Any]) -> list[dict[str, 
             seen = f"{kind}, {view['coefficients']} coefficients"
         elif kind == "frame_lines":
             seen = f"{kind}, {len(view['rates_hz'])} rates"
+        elif kind == "layer_images":
+            seen = f"{kind}, {sum(len(multiples) for _, multiples in view['moved'])} rates"
         found.append(
             {
                 "name": name,
