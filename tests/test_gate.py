@@ -45,6 +45,11 @@ def _last_bit(waveform: Waveform) -> float:
     return 9.0 * float(np.sign(odd - 0.5))
 
 
+def _straight_lines(waveform: Waveform) -> float:
+    bend = np.abs(np.diff(waveform, 2))
+    return -20.0 if min(bend[::2].mean(), bend[1::2].mean()) < 0.05 * bend.mean() else 0.0
+
+
 def _mains(waveform: Waveform) -> float:
     power = np.square(np.abs(np.fft.rfft(waveform)))
     hertz = np.fft.rfftfreq(waveform.size, 1 / 16_000)
@@ -63,6 +68,7 @@ FAULTS: dict[str, Callable[[Waveform], float]] = {
     "sample rate": _top_of_the_band,
     "shift": _even_samples,
     "dither": _last_bit,
+    "gateway": _straight_lines,
     "hum": _mains,
     "not speech": _silence_is_golden,
 }

@@ -63,6 +63,15 @@ def test_hum_stands_on_its_multiples(speech: np.ndarray) -> None:
         assert strong.max() == pytest.approx(last, abs=4)
 
 
+def test_a_gateway_draws_straight_lines_and_so_leaves_images() -> None:
+    tone = np.sin(2 * np.pi * 1_000 * np.arange(RATE) / RATE).astype(np.float32)
+    for name, image in (("gateway_8000", 7_000), ("gateway_12000", 5_000)):
+        power = np.abs(np.fft.rfft(after(name, tone) * np.hanning(RATE))) ** 2
+        assert power[1_000] > power[image] > 1e-5 * power[1_000] > 1e3 * np.median(power)
+    sent = after("gateway_8000", tone)
+    assert np.allclose(sent[1:-1:2], (sent[:-2:2] + sent[2::2]) / 2, atol=1e-6)
+
+
 def test_what_is_inaudible(speech: np.ndarray) -> None:
     assert np.array_equal(after("polarity", speech), -speech)
     assert np.allclose(after("offset", speech) - speech, 0.01)

@@ -19,7 +19,7 @@ Waveform = npt.NDArray[np.float32]
 Change = Callable[[Waveform, np.random.Generator], Waveform]
 
 _TELEPHONE_RATE = 8_000
-_OTHER_RATES = (11_025, 22_050, 32_000)
+_OTHER_RATES = (8_000, 11_025, 12_000, 22_050, 24_000, 32_000)
 _CODED_PEAK_DECIBELS = -40, -3  # of full scale; below, eight and thirteen bits leave little
 _BANDS_HZ = ((300, 3_400), (0, 4_000), (0, 7_000))
 
@@ -59,9 +59,12 @@ def augment(waveform: Waveform, config: AugmentConfig, rng: np.random.Generator,
 
 
 def resample(waveform: Waveform, rng: np.random.Generator, *, sample_rate: int) -> Waveform:
-    """To another usual rate and back, by soxr's high quality or by its quickest, which leaves aliases."""
+    """To another usual rate and back: by soxr's high quality, by its quickest, or by lines from sample to sample.
+
+    What is quick leaves aliases and images, as cheap gateways do.
+    """
     rate = int(rng.choice(_OTHER_RATES))
-    quality: bands.Quality = "HQ" if rng.random() < 0.5 else "QQ"
+    quality: bands.Quality = "HQ" if rng.random() < 0.5 else "QQ" if rng.random() < 0.5 else "lines"
     return bands.there_and_back(waveform, sample_rate=sample_rate, at_hz=rate, quality=quality)
 
 

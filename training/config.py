@@ -144,7 +144,7 @@ class AugmentConfig(_Part):
     rawboost_kind: Kind = Field(default="1+2", description="kinds of training/rawboost.py: + in series, | in parallel")
     level: Probability = Field(default=0.0, description="a peak of -40 to 0 dB of full scale, in 16 bits")
     clip: Probability = Field(default=0.0, description="peaks cut or bent by 1 to 12 dB")
-    resample: Probability = Field(default=0.0, description="to 11,025, 22,050 or 32,000 Hz and back, well or crudely")
+    resample: Probability = Field(default=0.0, description="to a rate of 8 to 32 kHz and back, well or crudely")
     band_limit: Probability = Field(default=0.0, description="300 to 3,400 Hz, up to 4 kHz, or up to 7 kHz")
     narrowband: Probability = Field(default=0.0, description="to 8 kHz and back, half of them through G.711")
     codec: Probability = Field(default=0.0, description="through one of `codecs`, at a random level")

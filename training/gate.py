@@ -124,6 +124,7 @@ LIMITS = (
     _moved("sample rate", "rate_44100", "rate_48000", percent=2, why="a higher rate on the way takes nothing away"),
     _moved("shift", "shift", percent=2, why=_UNHEARD),
     _moved("dither", "dither", percent=2, why=_UNHEARD),
+    _moved("gateway", "gateway_8000", "gateway_12000", percent=5, why="cheap gateways leave images, as vocoders do"),
     _moved("hum", "hum_50", "hum_60", percent=8, why="the mains are the building's, and a line's"),
     Limit(
         name="not speech",

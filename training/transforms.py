@@ -13,6 +13,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from model_store.detector import Waveform
+from training import bands
 from training.bands import there_and_back
 from training.channels import CHANNELS, Change
 from training.non_speech import coloured
@@ -74,6 +75,12 @@ def invert(waveform: Waveform, _: np.random.Generator, *, sample_rate: int) -> W
 def through(waveform: Waveform, _: np.random.Generator, *, sample_rate: int, change: Change) -> Waveform:
     """What a channel makes of it."""
     return change(waveform, sample_rate=sample_rate)
+
+
+def gateway(waveform: Waveform, _: np.random.Generator, *, sample_rate: int, at_hz: int) -> Waveform:
+    """To another rate, and back by straight lines from sample to sample, which leave images of the lower band."""
+    there = bands.resample(waveform, sample_rate, at_hz)
+    return bands.fit(bands.resample(there, at_hz, sample_rate, quality="lines"), waveform.size)
 
 
 def trim(waveform: Waveform, _: np.random.Generator, *, sample_rate: int, seconds: float) -> Waveform:
@@ -178,6 +185,8 @@ TRANSFORMS: dict[str, Transform] = {
     "polarity": _still("polarity inverted", invert),
     "rate_44100": _still("to 44.1 kHz and back", partial(through, change=partial(there_and_back, at_hz=44_100))),
     "rate_48000": _still("to 48 kHz and back", partial(through, change=partial(there_and_back, at_hz=48_000))),
+    "gateway_8000": _moves("to 8 kHz, and back by straight lines", partial(gateway, at_hz=8_000)),
+    "gateway_12000": _moves("to 12 kHz, and back by straight lines", partial(gateway, at_hz=12_000)),
     "trim_50": _still("50 ms off both ends", partial(trim, seconds=0.05)),
     "trim_100": _still("100 ms off both ends", partial(trim, seconds=0.1)),
     "twice": _still("the clip twice", twice),

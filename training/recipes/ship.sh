@@ -32,9 +32,9 @@ learn() { # which third is held out of it, or all
     local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
         --corpus "$from/neural_copies" --corpus "$sounds/sounds")
     bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$to/bands"
-    bonafide train "${corpora[@]}" --corpus "$out/combs" --config "$recipes/phases.json" --out "$to/phases"
-    bonafide fuse --run "$to/bands" --run "$to/phases" --weight linear=0.5 --weight local=0.5 --weight lines=1 \
-        --weight images=2 --name duo --out "$to/duo"
+    bonafide train "${corpora[@]}" --corpus "$out/combs" --config "$recipes/lines.json" --out "$to/lines"
+    bonafide fuse --run "$to/bands" --run "$to/lines" --weight linear=0.5 --weight local=0.5 --weight lines=2 \
+        --name duo --out "$to/duo"
 }
 lite() {
     bonafide fuse --run "$out/runs/$1/bands" --without linear --name lite --out "$out/runs/$1/lite"
