@@ -236,8 +236,9 @@ def layer_images(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTe
     A layer that makes s samples out of one treats each of the s a little differently, which modulates what it passes at
     its input's rate: 689 and 5,512 Hz, if frames of 256 samples at 22,050 Hz are made by strides of 8, 8, 2 and 2. The
     speech then has faint images of itself, moved by that much or mirrored at half of it, whose phases keep to it for as
-    long as the clip is, which neither a voice nor a room does: such a signal is cyclostationary (W. A. Gardner,
-    "Exploitation of spectral redundancy in cyclostationary signals", IEEE Signal Processing Magazine 8(2), 1991).
+    long as the clip is, which neither a voice nor a room does, but a crude resampler too: such a signal is
+    cyclostationary (W. A. Gardner, "Exploitation of spectral redundancy in cyclostationary signals", IEEE Signal
+    Processing Magazine 8(2), 1991).
     `frame_lines` are what a layer adds, whatever it is given; images are what it does to what it is given.
 
     Of each point of the spectrum only its phase is kept. On a grid of bins that rates are multiples of, each bin's
