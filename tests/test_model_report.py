@@ -186,7 +186,11 @@ def test_branches_are_told_with_their_size_and_of_old_configurations_too(store: 
     folder = Store(store).resolve("simple_cnn")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     (branch,) = branches(model, verify(folder).training)
-    assert (branch["name"], branch["family"], branch["view"]) == ("main", "simple_cnn", "log_mel, 32 bands")
+    assert (branch["name"], branch["family"], branch["view"]) == (
+        "main",
+        "simple_cnn",
+        "log_mel, 32 bands in frames of 25 ms",
+    )
     assert 0 < branch["parameters"] <= model.count_params()
     before = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     (old,) = branches(before, {"family": "resnet50", "front_end": {"scale": "linear", "bands": 80}})

@@ -64,6 +64,8 @@ def branches(model: keras.Model, training: Mapping[str, Any]) -> list[dict[str, 
         view = branch.get("front_end", {})
         kind = view.get("kind", view.get("scale", "an unknown view"))
         seen = f"{kind}, {view.get('bands', 'unknown')} bands"
+        if "frame_seconds" in view:
+            seen += f" in frames of {1000 * view['frame_seconds']:g} ms"
         if kind == "waveform":
             seen = "the waveform"
         elif kind == "lfcc":
