@@ -115,7 +115,9 @@ class Images(NamedTuple):
     """Which bins of a spectrum are images of which others, when something moves them by a rate."""
 
     transform: Matrix  # (frame_samples, 2 * bins): under Hann's window, cosines and sines, of the bins of all grids
-    turned: tuple[npt.NDArray[np.complex64], ...]  # of each grid, (frames, bins): bring a bin's middle to 0 Hz
+    seldom_turned: npt.NDArray[np.complex64]  # (frames / some, bins): each of these times each of the next brings a
+    turned: npt.NDArray[np.complex64]  # (some, bins): bin's middle to 0 Hz, whenever a frame begins
+    bins: tuple[int, ...]  # of each grid
     pairs: tuple[npt.NDArray[np.int32], ...]  # of each grid, (2, pairs): the upper bin, and the lower
     mirrored: tuple[npt.NDArray[np.bool_], ...]  # (pairs,): it is the lower bin's negative frequency that is moved
     means: Matrix  # (all pairs, rates * bands): of the pairs of a rate in a band
@@ -144,13 +146,16 @@ def images(config: FrontEndConfig, *, frames: int, sample_rate: int) -> Images:
     counts = np.maximum(member.sum(axis=0), 1)
     turns = np.outer(np.arange(frame_samples) / sample_rate, np.concatenate(hertz))
     window = np.hanning(frame_samples + 1)[:-1, None]
-    cycles = [step_samples / sample_rate * np.outer(np.arange(frames), of_grid) for of_grid in hertz]
+    some = max(n for n in range(1, math.isqrt(frames) + 1) if frames % n == 0)
+    step_turns = -2j * np.pi * step_samples / sample_rate * np.concatenate(hertz)
     return Images(
         transform=np.asarray(
             np.concatenate([window * np.cos(2 * np.pi * turns), -window * np.sin(2 * np.pi * turns)], axis=1),
             np.float32,
         ),
-        turned=tuple(np.exp(-2j * np.pi * (of_grid % 1)).astype(np.complex64) for of_grid in cycles),
+        seldom_turned=np.exp(np.outer(np.arange(0, frames, some), step_turns)).astype(np.complex64),
+        turned=np.exp(np.outer(np.arange(some), step_turns)).astype(np.complex64),
+        bins=tuple(of_grid.size for of_grid in hertz),
         pairs=tuple(pairs),
         mirrored=tuple(mirrored),
         means=np.asarray(member / counts, np.float32),

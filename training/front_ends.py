@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras import ops
 
 from training import filters
@@ -22,6 +21,7 @@ Spectrum = tuple[keras.KerasTensor, keras.KerasTensor]  # real and imaginary par
 
 _SPREAD = 0.5  # of log power, roughly: brings features to a standard deviation near 1
 _BANDS = len(filters.LINE_BANDS_HZ) - 1
+_TURNED_TOGETHER = 16  # frames: a number of them has factors, so that few constants turn all
 _SHARE_SPREAD = 4.0  # of a share between 0 and 1, before the other
 _STRONGEST_LINE = 30.0  # of power, where noise has 1: a hum is one line, and not to be heard as a comb
 _LEAST_SQUARE = 1e-12  # under a root, whose slope at 0 has no end
@@ -262,19 +262,22 @@ def layer_images(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTe
         rule = "A step and a frame are 1 sample or more, and a frame's steps no longer than the window"
         raise ValueError(f"{rule}. Received: {step}, {frame} and {window}.")
     cut = frames_of(front_ends.waveform, size=size, hop=step)
-    frames = cut.shape[1]
+    frames = cut.shape[1] - cut.shape[1] % _TURNED_TOGETHER
     images = filters.images(config, frames=frames, sample_rate=front_ends.sample_rate)
     transform = np.pad(images.transform, ((0, size - frame), (0, 0)))
-    spectrum = front_ends.frozen_product(transform, "transform")(cut)
+    spectrum = front_ends.frozen_product(transform, "transform")(cut[:, :frames])
     real, imaginary = ops.split(spectrum, 2, axis=-1)
     floor = (config.floor * front_ends.window_power(config)) ** 0.5
     weight = 1 / (ops.sqrt(ops.square(real) + ops.square(imaginary)) + floor)
-    real, imaginary = weight * real, weight * imaginary
+    shape = len(images.seldom_turned), len(images.turned), sum(images.bins)
+    real, imaginary = (ops.reshape(weight * part, (-1, *shape)) for part in (real, imaginary))
+    for turn in (images.seldom_turned[:, None], images.turned):
+        real, imaginary = real * turn.real - imaginary * turn.imag, real * turn.imag + imaginary * turn.real
+    real, imaginary = (ops.reshape(part, (-1, frames, sum(images.bins))) for part in (real, imaginary))
     powers, first = [], 0
-    for turned, (upper, lower), mirrored in zip(images.turned, images.pairs, images.mirrored, strict=True):
-        bins = turned.shape[1]
-        of_grid = slice(first, first := first + bins)
-        phases = _turned(real[:, :, of_grid], imaginary[:, :, of_grid], turned)
+    for bins, (upper, lower), mirrored in zip(images.bins, images.pairs, images.mirrored, strict=True):
+        phases = ops.concatenate([part[:, :, first : first + bins] for part in (real, imaginary)], axis=-1)
+        first += bins
         product = ops.reshape(ops.matmul(ops.transpose(phases, (0, 2, 1)), phases), (-1, 4 * bins**2))
         entries = [
             ops.take(product, (upper + up * bins) * 2 * bins + lower + low * bins, axis=-1)
@@ -286,17 +289,6 @@ def layer_images(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTe
     mean = front_ends.frozen_product(images.means, "images")(power)
     features = ops.log(ops.maximum(mean, 1.0)) * (_SPREAD * np.sqrt(images.counts)).astype(np.float32)
     return ops.reshape(features, (-1, features.shape[1] // _BANDS, _BANDS, 1))
-
-
-def _turned(
-    real: keras.KerasTensor, imaginary: keras.KerasTensor, turn: npt.NDArray[np.complex64]
-) -> keras.KerasTensor:
-    """Complex numbers times others, real and imaginary parts beside each other."""
-    if np.all(turn == 1):
-        return ops.concatenate([real, imaginary], axis=-1)
-    return ops.concatenate(
-        [real * turn.real - imaginary * turn.imag, real * turn.imag + imaginary * turn.real], axis=-1
-    )
 
 
 def lfcc(front_ends: FrontEnds, config: FrontEndConfig) -> keras.KerasTensor:
