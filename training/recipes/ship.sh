@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the corpora to a published artifact, as it ships: training/recipes/ship.sh OPENLA ASVSPOOF2019_LA SOUNDS OUT [NAME]...
 # SOUNDS: what `python -m training.recipes.sounds` made of Debian's packages, both corpora. NAME: duo, which is the default,
-# or lite, one of its branches. Some two and a half hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
+# or lite, its branch on linear bands. Some two and a half hours on 2 cores with AMX, longer without; what is already there is gone on with, so it may be
 # interrupted.
 set -euo pipefail
 if [ $# -lt 4 ]; then echo "usage: $0 OPENLA ASVSPOOF2019_LA SOUNDS OUT [duo|lite]..." >&2; exit 2; fi
@@ -20,7 +20,9 @@ classical+=,sinusoidal,transform_codec,upsampling
 neural=neural_istft,neural_istft_gan,neural_upsampling,neural_upsampling_gan
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 4 --methods "$classical" --out "$out/copies"
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods "$neural" --out "$out/neural_copies"
-# And copies with nothing but lines at the rates of frames, for the branch that hears these.
+# What a person spoke, joined anew of units of the clip, or filtered to another voice.
+bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods concatenation,filtering --out "$out/voices"
+# And copies with nothing but lines at the rates of frames, for the branches that hear phases.
 bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods comb --out "$out/combs"
 
 # A third of the attacks and speakers is held out of one run, to calibrate on; another learns from all.
@@ -30,14 +32,14 @@ bonafide synthesise --corpus "$openla" --corpus "$asvspoof" --copies 2 --methods
 learn() { # which third is held out of it, or all
     local from=$out/speakers/$1 to=$out/runs/$1
     local corpora=(--corpus "$from/$(basename "$openla")" --corpus "$asvspoof" --corpus "$from/copies"
-        --corpus "$from/neural_copies" --corpus "$sounds/sounds")
+        --corpus "$from/neural_copies" --corpus "$out/voices" --corpus "$sounds/sounds")
     bonafide train "${corpora[@]}" --config "$recipes/duo.json" --out "$to/bands"
-    bonafide train "${corpora[@]}" --corpus "$out/combs" --config "$recipes/lines.json" --out "$to/lines"
-    bonafide fuse --run "$to/bands" --run "$to/lines" --weight linear=0.5 --weight local=0.5 --weight lines=2 \
-        --name duo --out "$to/duo"
+    bonafide train "${corpora[@]}" --corpus "$out/combs" --config "$recipes/phases.json" --out "$to/phases"
+    bonafide fuse --run "$to/bands" --run "$to/phases" --weight linear=0.6 --weight pulses=0.4 --weight lines=1.5 \
+        --weight images=2 --name duo --out "$to/duo"
 }
 lite() {
-    bonafide fuse --run "$out/runs/$1/bands" --without linear --name lite --out "$out/runs/$1/lite"
+    bonafide fuse --run "$out/runs/$1/bands" --without pulses --name lite --out "$out/runs/$1/lite"
 }
 
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=2
