@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         parameters=model.count_params(),
         megabytes=(folder / MODEL_FILE).stat().st_size / 1e6,
         data=model_facts.data(manifest, args.corpus),
-        cpu=model_facts.cpu_milliseconds(detector),
+        cpu=model_facts.cpu_milliseconds(folder),
         clip_seconds=model_facts.CLIP_SECONDS,
         repeats=model_facts.REPEATS,
         machine=model_facts.machine(),
