@@ -99,7 +99,8 @@ def test_weights_of_two_rounds_become_their_mean(
     config = Config.model_validate_json((tmp_path / "mean" / "config.json").read_text())
     assert (list(config.branches), config.shares) == (["main"], (0.25, 0.75))
     for shares, runs_, message in (
-        (["--share=1"], rounds, "Each run has a share, and all add up to 1. Received: [1.0] for 2 runs."),
+        (["--share=1"], rounds, "Each run has a share, 0 or more, and all add up to 1. Received: [1.0] for 2 runs."),
+        (["--share=-0.5", "--share=1.5"], rounds, "0 or more, and all add up to 1. Received: [-0.5, 1.5]"),
         (["--share=0.5", "--share=0.6"], rounds, "all add up to 1. Received: [0.5, 0.6]"),
         (["--share=0.5", "--share=0.5"], [rounds[0], f"--run={other}"], "have the same branches. Received: "),
     ):

@@ -50,13 +50,15 @@ def fuse(
     ------
     ValueError
         Runs that do not go together, two branches of one name, one to leave out that no run has, or none that is left;
-        shares that are not one for each run; weights that are not of all branches; a name that is none; or `out` holds
-        another run.
+        shares that are not one for each run, or less than 0; weights that are not of all branches; a name that is
+        none; or `out` holds another run.
     """
     configs = [Config.model_validate_json((run / "config.json").read_text()) for run in runs]
     first = configs[0]
-    if shares and (len(shares) != len(runs) or not np.isclose(sum(shares), 1)):
-        raise ValueError(f"Each run has a share, and all add up to 1. Received: {shares} for {len(runs)} runs.")
+    if shares and (len(shares) != len(runs) or not np.isclose(sum(shares), 1) or min(shares) < 0):
+        raise ValueError(
+            f"Each run has a share, 0 or more, and all add up to 1. Received: {shares} for {len(runs)} runs."
+        )
     branches: dict[str, keras.Model] = {}
     for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
         if (config.input, config.fit.loss) != (first.input, first.fit.loss):
